@@ -1,0 +1,62 @@
+# Set-up is part of every target: .venv is made from the exact pins of requirements.lock where it is missing or stale.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+.PHONY: repro
+repro: $(READY) ## Run the whole pipeline on real MNIST (what is up to date is not run again)
+	$(RUN) dvc repro
+
+.PHONY: test
+test: $(READY) ## Run the tests: offline, on synthetic data
+	$(RUN) pytest
+
+.PHONY: check
+check: $(READY) ## Lint, type check and test
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) pytest
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what the linter can
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+.PHONY: bench
+bench: $(READY) ## Measure accuracy and speed anew, into benchmarks/results (takes about half an hour)
+	$(RUN) python benchmarks/run.py
+
+.PHONY: plots-page
+plots-page: $(READY) ## Write .dvc/plots.html anew, the page of `dvc plots show`
+	$(RUN) python -m mnist_pipeline.plots_page .dvc/plots.html
+
+.PHONY: setup
+setup: $(READY) ## Make .venv and nothing else
+
+# Built anew rather than updated, so that no package stays behind that the lock file does not name.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.11"; exit 1; }
+	@echo "Making $(VENV) from requirements.lock (about 1.5 GB; takes a minute or more) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The CUDA libraries that PyTorch's Linux build on the public index asks for are left out: pip adds them, at the
+# versions which that build names, where that build is installed, and nothing here needs them.
+.PHONY: lock
+lock: $(READY) ## Choose the newest allowed version of every package, into requirements.lock
+	echo "# Every package at one version, for Python 3.11 and newer. Made by make lock from pyproject.toml." > requirements.new
+	$(RUN) uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --no-header --no-annotate \
+		pyproject.toml | grep -vE '^(nvidia-|cuda-|triton)' >> requirements.new
+	mv requirements.new requirements.lock

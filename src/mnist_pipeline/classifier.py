@@ -1,0 +1,106 @@
+"""A classifier: from the bytes of an image to the outputs of the network and the probability of each class."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mnist_pipeline.modelfile import ModelFile, ModelFileError, load_model, save_model
+from mnist_pipeline.models.mlp import build_mlp
+from mnist_pipeline.params import ModelParams
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How pixels become inputs: (pixel - mean) / sd, with pixels of 0-255."""
+
+    mean: float
+    sd: float
+
+
+UNIT = Scaling(mean=0.0, sd=255.0)
+"""Pixels divided by 255."""
+
+
+class Classifier(nn.Module):
+    """A network with all that it needs to read an image and name its class.
+
+    Attributes:
+        image_side: height and width of an image, in pixels.
+        classes: the name of each class.
+        scaling: how pixels become inputs.
+        params: what the network was built from.
+        network: from float32 (n, image_side²) to float32 (n, classes).
+    """
+
+    def __init__(self, image_side: int, classes: tuple[str, ...], scaling: Scaling, params: ModelParams) -> None:
+        super().__init__()
+        self.image_side = image_side
+        self.classes = classes
+        self.scaling = scaling
+        self.params = params
+        self.network = build_mlp(image_side**2, len(classes), params)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side)."""
+        pixels = images.flatten(1).to(torch.float32)  # (n, image_side²)
+        scaled = (pixels - self.scaling.mean) / self.scaling.sd
+        outputs: Tensor = self.network(scaled)
+        return outputs
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """The probability of each class, float64 (n, classes), each row with the sum 1.
+
+        Outputs trained with cross-entropy are logits, and a softmax gives the probabilities. Outputs trained
+        against one-hot targets (mse, bce) estimate each probability on its own: negative ones count as 0, and
+        each row is divided by its sum.
+        """
+        outputs = outputs.to(torch.float64)
+        if self.params.loss == "cross_entropy":
+            return outputs.softmax(dim=1)
+        positive = outputs.clamp(min=torch.finfo(torch.float32).tiny)  # a row of negative outputs: all alike
+        return positive / positive.sum(dim=1, keepdim=True)
+
+
+def new_classifier(
+    image_side: int, classes: tuple[str, ...], scaling: Scaling, params: ModelParams, seed: int
+) -> Classifier:
+    """An untrained classifier whose weights are determined by ``seed``; torch's own generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(image_side, classes, scaling, params)
+
+
+def save_classifier(path: Path, classifier: Classifier) -> None:
+    """Write a classifier into a file from which alone it can be loaded."""
+    description = {
+        "image_side": classifier.image_side,
+        "classes": classifier.classes,
+        "scaling": asdict(classifier.scaling),
+        "model": classifier.params.model_dump(mode="json"),
+    }
+    tensors = {name: tensor.numpy() for name, tensor in classifier.state_dict().items()}
+    save_model(path, ModelFile(description, tensors))
+
+
+def load_classifier(path: Path) -> Classifier:
+    """Read a classifier, in evaluation mode.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or does not describe a classifier.
+    """
+    model = load_model(path)
+    try:
+        classifier = Classifier(
+            image_side=model.description["image_side"],
+            classes=tuple(model.description["classes"]),
+            scaling=Scaling(**model.description["scaling"]),
+            params=ModelParams.model_validate(model.description["model"]),
+        )
+        classifier.load_state_dict({name: torch.from_numpy(array) for name, array in model.tensors.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: its description does not fit its weights; {error}") from None
+    return classifier.eval()

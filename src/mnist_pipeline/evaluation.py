@@ -1,0 +1,78 @@
+"""Score a classifier on a split, and write down how it did."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mnist_pipeline.classifier import Classifier
+from mnist_pipeline.files import write_csv, write_json
+from mnist_pipeline.scores import Bin, metrics_of, reliability
+from mnist_pipeline.splits import Split
+from mnist_pipeline.training import predict
+
+
+class EvaluationError(ValueError):
+    """The classifier and the data do not belong together."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a classifier says of each image, and how right it is.
+
+    Attributes:
+        classes: the name of each class.
+        labels: indices into ``classes``, int64 (n,).
+        probabilities: float64 (n, classes), each row with the sum 1.
+        calibration: confidence against accuracy.
+        metrics: see ``scores.metrics_of``.
+    """
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    calibration: list[Bin]
+    metrics: dict[str, Any]
+
+
+def evaluate(classifier: Classifier, split: Split, calibration_bins: int) -> Evaluation:
+    """Score every row of a split.
+
+    Raises:
+        EvaluationError: the images or the classes are not those the classifier was trained on.
+    """
+    trained_on = (classifier.image_side, classifier.classes)
+    given = (split.images.shape[1], split.classes)
+    if given != trained_on:
+        raise EvaluationError(
+            f"the model was trained on images of side {trained_on[0]} in classes {', '.join(trained_on[1])}; "
+            f"the test set has side {given[0]} and classes {', '.join(given[1])}"
+        )
+    labels = split.labels.astype(np.int64)
+    outputs = predict(classifier, torch.from_numpy(split.images))
+    probabilities = classifier.probabilities(outputs).numpy()
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    calibration = reliability(confidence, correct, calibration_bins)
+    metrics = metrics_of(labels, probabilities, split.classes, calibration)
+    return Evaluation(split.classes, labels, probabilities, calibration, metrics)
+
+
+def write_evaluation(result: Evaluation, metrics: Path, predictions: Path, classes: Path, calibration: Path) -> None:
+    """Write the metrics as JSON; and as CSV a row for each test image, each class, each bin of confidence."""
+    names = result.classes
+    best, confidence = result.probabilities.argmax(axis=1).tolist(), result.probabilities.max(axis=1).tolist()
+    rows = zip(result.labels.tolist(), best, confidence, strict=True)
+    write_csv(
+        predictions,
+        ["index", "actual", "predicted", "confidence"],
+        ([index, names[actual], names[predicted], sure] for index, (actual, predicted, sure) in enumerate(rows)),
+    )
+    by_class = result.metrics["classes"]
+    write_csv(classes, ["class", "precision", "recall", "f1"], ([name, *by_class[name].values()] for name in names))
+    write_csv(calibration, [field.name for field in fields(Bin)], map(astuple, result.calibration))
+    write_json(metrics, result.metrics)

@@ -1,0 +1,35 @@
+"""One test image and the probability that the classifier gives to each class."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mnist_pipeline.figures.digits import draw_digit
+from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
+from mnist_pipeline.showcase import Showcase
+
+
+def draw_record(showcase: Showcase) -> Figure:
+    """The first row of a showcase: the image, and a bar for each class."""
+    classes, probabilities = showcase.classes, showcase.probabilities[0]
+    actual, answer = int(showcase.labels[0]), int(probabilities.argmax())
+    figure = new_figure(9, 3.4)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))
+    draw_digit(left, showcase.images[0])
+    left.set_title(f"test row {showcase.rows[0]}: a {classes[actual]}")
+    colours = [BLUE if i == actual else ORANGE if i == answer else GREY for i in range(len(classes))]
+    places = np.arange(len(classes))
+    right.bar(places, probabilities, color=colours)
+    right.set(
+        title=f"read as {classes[answer]}: {'right' if answer == actual else 'wrong'}",
+        xlabel="class",
+        ylabel="probability",
+        ylim=(0, 1.08),
+        xticks=places,
+        xticklabels=classes,
+    )
+    for place, probability in zip(places, probabilities, strict=True):
+        if probability >= 0.005:
+            right.text(place, probability + 0.01, f"{probability:.2f}", ha="center", va="bottom", fontsize=9)
+    return figure

@@ -1,0 +1,32 @@
+"""Can the confidence be believed? Of what is said with 80 % confidence, 80 % should be right."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
+
+
+def draw_reliability(calibration: pd.DataFrame) -> Figure:
+    """Accuracy against confidence, and below it how many predictions each bar rests on.
+
+    Args:
+        calibration: columns ``low``, ``high``, ``count``, ``confidence``, ``accuracy``; a row a bin.
+    """
+    figure = new_figure(6.5, 6)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = calibration[calibration["count"] > 0]
+    width = calibration["high"] - calibration["low"]
+    centre = (calibration["high"] + calibration["low"]) / 2
+    above.bar(centre[filled.index], filled["accuracy"], width[filled.index] * 0.92, color=BLUE, label="accuracy")
+    above.plot(filled["confidence"], filled["confidence"], "s", color=ORANGE, label="mean confidence")
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="confidence as accuracy")
+    above.set(
+        title="Reliability of the confidence on the test set", ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.04)
+    )
+    above.legend(loc="upper left")
+    below.bar(centre, calibration["count"], width * 0.92, color=GREY)
+    below.set(xlabel="confidence", ylabel="test images", yscale="symlog")
+    below.set_yticks([0, 10, 100, 1000, 10000], labels=["0", "10", "100", "1,000", "10,000"])
+    return figure

@@ -1,0 +1,46 @@
+"""Which bits a computation gives: threads and instruction sets, set before anything computes.
+
+``portable`` holds every library to code paths that give the same bits on any x86-64 CPU with AVX2:
+
+- one thread, because a matrix product's rounding depends on how it is cut up;
+- AVX2 in PyTorch's own kernels and in oneDNN, even where the CPU has more;
+- MKL's COMPATIBLE mode, the only one that Intel promises to agree across vendors;
+- no AVX-512 in NumPy and OpenBLAS.
+
+``fast`` leaves every library its own choice: the same bits on the same machine only.
+
+The libraries read these variables once, when they first load. So ``configure`` must run before NumPy or torch
+is imported in this process; the stages import both after it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+PORTABLE_ENVIRONMENT = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_CBWR": "COMPATIBLE",
+    "MKL_NUM_THREADS": "1",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OMP_NUM_THREADS": "1",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+def configure(numerics: str) -> None:
+    """Set the environment of this process for "portable" or "fast" numerics.
+
+    Raises:
+        ValueError: ``numerics`` is neither.
+        RuntimeError: NumPy or torch was imported already, so that the settings would come too late.
+    """
+    if numerics not in ("portable", "fast"):
+        raise ValueError(f"numerics must be 'portable' or 'fast', was {numerics!r}")
+    too_early = [name for name in ("numpy", "torch") if name in sys.modules]
+    if numerics == "portable":
+        if too_early:
+            raise RuntimeError(f"{' and '.join(too_early)} imported before numerics.configure")
+        os.environ.update(PORTABLE_ENVIRONMENT)

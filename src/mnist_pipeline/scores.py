@@ -1,0 +1,107 @@
+"""From predictions to metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import log_loss, precision_recall_fscore_support
+
+CONFIDENCE_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The predictions whose confidence lies in [low, high); the last bin includes 1.
+
+    Attributes:
+        confidence: the mean confidence in it; None if it is empty.
+        accuracy: the fraction of it that is right; None if it is empty.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+def accuracy_interval(correct: int, number: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy (Wilson 1927), which holds near 0 and 1, too."""
+    interval = binomtest(correct, number).proportion_ci(CONFIDENCE_LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int) -> list[Bin]:
+    """Confidence against accuracy in bins of equal width.
+
+    Args:
+        confidence: probability of the predicted class, (n,), 0-1.
+        correct: whether each prediction is right, (n,).
+        bins: how many.
+    """
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    result = []
+    for number in range(bins):
+        inside = place == number
+        count = int(inside.sum())
+        result.append(
+            Bin(
+                low=number / bins,
+                high=(number + 1) / bins,
+                count=count,
+                confidence=float(confidence[inside].mean()) if count else None,
+                accuracy=float(correct[inside].mean()) if count else None,
+            )
+        )
+    return result
+
+
+def expected_calibration_error(bins: list[Bin]) -> float:
+    """Mean distance of confidence and accuracy over all predictions (Naeini 2015, Guo 2017); 0 is best."""
+    number = sum(each.count for each in bins)
+    gaps = (
+        each.count * abs(each.confidence - each.accuracy)
+        for each in bins
+        if each.confidence is not None and each.accuracy is not None
+    )
+    return sum(gaps) / number
+
+
+def metrics_of(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: tuple[str, ...], calibration: list[Bin]
+) -> dict[str, Any]:
+    """All metrics of one evaluation.
+
+    Args:
+        labels: indices into ``classes``, (n,).
+        probabilities: (n, classes), each row with the sum 1.
+        classes: the name of each class.
+        calibration: the bins of ``reliability``.
+
+    Returns:
+        ``accuracy`` with its 95 % bounds ``accuracy_low`` and ``accuracy_high``, ``errors``, ``log_loss`` (nats),
+        ``macro_f1``, ``expected_calibration_error``, and for each class ``precision``, ``recall``, ``f1``. A class
+        that is never predicted has precision 0.
+    """
+    predicted = probabilities.argmax(axis=1)
+    indices = np.arange(len(classes))
+    correct = int((predicted == labels).sum())
+    low, high = accuracy_interval(correct, len(labels))
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
+    return {
+        "accuracy": correct / len(labels),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "errors": len(labels) - correct,
+        "log_loss": float(log_loss(labels, probabilities, labels=indices)),
+        "macro_f1": float(np.mean(f1)),
+        "expected_calibration_error": expected_calibration_error(calibration),
+        "classes": {
+            name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i])}
+            for i, name in enumerate(classes)
+        },
+    }
