@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PACKAGES := $(VENV)/.packages
 READY := $(VENV)/.ready
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
@@ -43,12 +44,15 @@ plots-page: $(READY) ## Write .dvc/plots.html anew, the page of `dvc plots show`
 setup: $(READY) ## Make .venv and nothing else
 
 # Built anew rather than updated, so that no package stays behind that the lock file does not name.
-$(READY): requirements.lock pyproject.toml
+$(PACKAGES): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.11"; exit 1; }
 	@echo "Making $(VENV) from requirements.lock (about 1.5 GB; takes a minute or more) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+$(READY): $(PACKAGES) pyproject.toml
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

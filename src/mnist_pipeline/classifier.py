@@ -55,13 +55,16 @@ class Classifier(nn.Module):
         """The probability of each class, float64 (n, classes), each row with the sum 1.
 
         Outputs trained with cross-entropy are logits, and a softmax gives the probabilities. Outputs trained
-        against one-hot targets (mse, bce) estimate each probability on its own: negative ones count as 0, and
-        each row is divided by its sum.
+        against one-hot targets (mse, bce) estimate each probability on its own: negative ones count as almost 0,
+        in the order of the outputs, and each row is divided by its sum. So the likeliest class is always that of
+        the largest output.
         """
         outputs = outputs.to(torch.float64)
+        softmax = outputs.softmax(dim=1)
         if self.params.loss == "cross_entropy":
-            return outputs.softmax(dim=1)
-        positive = outputs.clamp(min=torch.finfo(torch.float32).tiny)  # a row of negative outputs: all alike
+            return softmax
+        tiny = torch.finfo(torch.float32).tiny  # counts only in a row of negative outputs
+        positive = outputs.clamp(min=0) + tiny * softmax
         return positive / positive.sum(dim=1, keepdim=True)
 
 

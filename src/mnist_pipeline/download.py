@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import parse_url
 
 CHUNK_BYTES = 1 << 16
 MAX_REDIRECTS = 5
@@ -71,12 +75,6 @@ def download(url: str, target: Path, limits: Limits) -> None:
             return
 
 
-def discard(target: Path) -> None:
-    """Remove what an unfinished or unusable download of ``target`` left."""
-    for path in (target, _part(target), _validator(target)):
-        path.unlink(missing_ok=True)
-
-
 def _part(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
@@ -86,9 +84,12 @@ def _validator(target: Path) -> Path:
 
 
 def _allowed(url: str) -> bool:
-    parts = urlsplit(url)
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(parts.hostname or ""))
+    try:
+        parts = parse_url(url)  # the parser of what connects: another may see another host in an odd address
+    except LocationParseError:
+        return False
+    return bool(parts.host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine((parts.host or "").strip("[]")))
     )
 
 
@@ -109,18 +110,15 @@ def _attempt(url: str, target: Path, limits: Limits) -> None:
     with requests.Session() as session:
         try:
             with _follow(session, url, headers, limits.timeout) as response:
-                resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
-                    f"bytes {have}-"
-                )
-                if response.status_code == 206 and not resumed:
-                    discard(target)
-                    raise _PassingError("the server sent another part than the one asked for")
-                _save(response, part, validator, have if resumed else 0, limits)
-        except requests.exceptions.SSLError as error:
-            raise DownloadError(f"its certificate is not to be trusted: {_root_cause(error)}") from None
+                if response.status_code != 200 and not _continues(response, have, headers.get("If-Range")):
+                    part.unlink(missing_ok=True)
+                    raise _PassingError(f"it did not go on at byte {have}, as asked (HTTP {response.status_code})")
+                _save(response, part, validator, have if response.status_code == 206 else 0, limits)
+        except ValueError as error:  # of requests, urllib3 or urllib: each refuses some
+            raise DownloadError(f"it leads to a malformed address: {error}") from None
         except requests.exceptions.Timeout:
             raise _PassingError(f"no answer within {limits.timeout:g} s") from None
-        except requests.exceptions.ConnectionError as error:
+        except (requests.exceptions.ConnectionError, HTTPError) as error:
             raise _connection_error(error, limits) from None
         except requests.exceptions.RequestException as error:
             raise _PassingError(f"the connection broke: {_root_cause(error)}") from None
@@ -128,45 +126,72 @@ def _attempt(url: str, target: Path, limits: Limits) -> None:
     validator.unlink(missing_ok=True)
 
 
-def _follow(session: requests.Session, url: str, headers: dict[str, str], timeout: float) -> requests.Response:
+@contextmanager
+def _follow(
+    session: requests.Session, url: str, headers: dict[str, str], timeout: float
+) -> Iterator[requests.Response]:
     """The response at the end of all redirects, none of which leaves HTTPS."""
     response = session.get(url, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
-    for _ in range(MAX_REDIRECTS):
-        request = response.next
-        if request is None:
-            break
-        if str(response.url).startswith("https:") and not str(request.url).startswith("https:"):
-            raise DownloadError(f"it redirects from HTTPS to {request.url}, which anyone on the way could change")
-        if not _allowed(str(request.url)):
-            raise DownloadError(f"it redirects to {request.url}, which is not HTTPS")
+    try:
+        redirects = 0
+        while (request := response.next) is not None:
+            redirects += 1
+            if redirects > MAX_REDIRECTS:
+                raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
+            if str(response.url).startswith("https:") and not str(request.url).startswith("https:"):
+                raise DownloadError(f"it redirects from HTTPS to {request.url}, which anyone on the way could change")
+            if not _allowed(str(request.url)):
+                raise DownloadError(f"it redirects to {request.url}, which is not HTTPS")
+            response.close()
+            settings = session.merge_environment_settings(str(request.url), {}, True, None, None)  # REQUESTS_CA_BUNDLE
+            response = session.send(request, timeout=timeout, allow_redirects=False, **settings)
+        if response.status_code in RETRY_STATUS:
+            raise _PassingError(f"HTTP {response.status_code} {response.reason}")
+        if response.status_code not in (200, 206) and not (response.status_code == 416 and "Range" in headers):
+            raise DownloadError(f"HTTP {response.status_code} {response.reason}")
+        yield response
+    finally:
         response.close()
-        response = session.send(request, stream=True, timeout=timeout, allow_redirects=False)
+
+
+def _continues(response: requests.Response, have: int, version: str | None) -> bool:
+    """Whether the bytes that come now follow those of ``version`` that are there."""
+    return (
+        response.status_code == 206
+        and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        and (version is None or _version(response) in (None, version))  # some servers know Range, but not If-Range
+    )
+
+
+def _version(response: requests.Response) -> str | None:
+    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    return None if version is None or version.startswith("W/") else version  # a weak ETag does not vouch for the bytes
+
+
+def _note(version: str | None, validator: Path) -> None:
+    if version is None:
+        validator.unlink(missing_ok=True)
     else:
-        raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
-    if response.status_code in RETRY_STATUS:
-        raise _PassingError(f"HTTP {response.status_code} {response.reason}")
-    if response.status_code not in (200, 206):
-        raise DownloadError(f"HTTP {response.status_code} {response.reason}")
-    return response
+        validator.write_text(version, "utf-8")
 
 
 def _save(response: requests.Response, part: Path, validator: Path, start: int, limits: Limits) -> None:
-    stated = response.headers.get("Content-Length")
-    total = start + int(stated) if stated and stated.isdigit() else None
+    stated = response.headers.get("Content-Length", "")
+    total = start + int(stated) if stated.isdecimal() else None
+    if response.status_code == 206:  # which may be less than the rest
+        whole = response.headers["Content-Range"].rpartition("/")[2]
+        total = int(whole) if whole.isdecimal() else total
     if total is not None and total > limits.max_bytes:
         raise DownloadError(f"too large: {total} bytes, fetch.max_megabytes allows {limits.max_bytes}")
-    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
-    if version and not version.startswith("W/"):  # a weak ETag does not vouch for the bytes
-        validator.write_text(version, "utf-8")
-    else:
-        validator.unlink(missing_ok=True)
     received = start
-    name = urlsplit(str(response.url)).path.rpartition("/")[2]
+    name = (parse_url(str(response.url)).path or "").rpartition("/")[2]
     with (
         part.open("ab" if start else "wb") as file,
         tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=None) as progress,
     ):
-        for data in _steady(response.iter_content(CHUNK_BYTES), limits):
+        if not start:  # the old bytes are gone by now: they must never stand beside the name of a new version
+            _note(_version(response), validator)
+        for data in _steady(_arriving(response), limits):
             received += len(data)
             if received > limits.max_bytes:
                 raise DownloadError(f"too large: over the {limits.max_bytes} bytes that fetch.max_megabytes allows")
@@ -174,6 +199,12 @@ def _save(response: requests.Response, part: Path, validator: Path, start: int, 
             progress.update(len(data))
     if total is not None and received != total:
         raise _PassingError(f"cut off after {received} of {total} bytes")
+
+
+def _arriving(response: requests.Response) -> Iterator[bytes]:
+    """The file's own bytes as soon as any arrive; ``iter_content`` would wait until a chunk is full."""
+    while data := response.raw.read1(CHUNK_BYTES, decode_content=False):
+        yield data
 
 
 def _steady(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
@@ -192,8 +223,10 @@ def _steady(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
             started, received = time.monotonic(), 0
 
 
-def _connection_error(error: requests.exceptions.ConnectionError, limits: Limits) -> DownloadError:
-    cause = _root_cause(error)
+def _connection_error(error: Exception, limits: Limits) -> DownloadError:
+    root, cause = _root(error), _root_cause(error)
+    if isinstance(root, ssl.SSLCertVerificationError):
+        return DownloadError(f"its certificate is not to be trusted: {cause}")
     if "timed out" in cause:
         return _PassingError(f"no data for {limits.timeout:g} s")
     if "Failed to establish" in str(error) or "NameResolution" in str(error) or "ProxyError" in str(error):
@@ -203,6 +236,13 @@ def _connection_error(error: requests.exceptions.ConnectionError, limits: Limits
 
 def _root_cause(error: BaseException) -> str:
     """The innermost message, without the names of the library's own classes around it."""
+    root = _root(error)
+    return str(root) or type(root).__name__
+
+
+def _root(error: BaseException) -> BaseException:
     while (inner := error.__cause__ or error.__context__) is not None:
+        if isinstance(error, HTTPException):  # clearer than what is in it: IncompleteRead, not int() of nothing
+            break
         error = inner
-    return str(error) or type(error).__name__
+    return error

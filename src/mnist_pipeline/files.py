@@ -63,7 +63,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return round(value, DECIMALS)
+        return round(value, DECIMALS) + 0.0  # a tiny negative number is 0.0, not -0.0
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -42,8 +42,10 @@ class ModelFile:
 def save_model(path: Path, model: ModelFile) -> None:
     """Write a model, whole or not at all."""
     metadata = {METADATA_KEY: json.dumps(model.description, sort_keys=True)}
+    # The library writes an array as it lies in memory, which is not its order where it is a transposed view.
+    tensors: dict[str, Any] = {name: np.asarray(tensor, order="C") for name, tensor in model.tensors.items()}
     with replacing(path) as temporary:
-        temporary.write_bytes(save(cast("dict[str, Any]", model.tensors), metadata))
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def load_model(path: Path) -> ModelFile:

@@ -27,8 +27,14 @@ def make_loss(name: str) -> Loss:
         case "mse":
             return lambda outputs, labels: F.mse_loss(outputs, _one_hot(outputs, labels))
         case "bce":
-            return lambda outputs, labels: F.binary_cross_entropy(outputs, _one_hot(outputs, labels))
+            return _binary_cross_entropy
     raise ValueError(f"unknown loss {name!r}")
+
+
+def _binary_cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    if outputs.isnan().any():
+        return outputs.mean()  # NaN, as the other losses are; torch's own refuses with an error of its own
+    return F.binary_cross_entropy(outputs, _one_hot(outputs, labels))
 
 
 def _one_hot(outputs: Tensor, labels: Tensor) -> Tensor:

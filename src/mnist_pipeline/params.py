@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -98,10 +98,16 @@ class CsvParams(Section):
         return classes
 
 
+def _rows_or_fraction(value: Any) -> Any:
+    if (type(value) is int and value >= 0) or (type(value) is float and 0 < value < 1):
+        return value
+    raise ValueError(f"must be a number of rows, a fraction below 1, or 0, was {value!r}")
+
+
 class DataParams(Section):
     """How training sees the data."""
 
-    validation_size: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)]
+    validation_size: Annotated[int | float, BeforeValidator(_rows_or_fraction)]
     scaling: Literal["unit", "standard"]
 
 
@@ -263,7 +269,7 @@ def load_params(path: Path) -> Params:
         raise ParamsError(f"{path}: no such file; run from the root of the repository") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: must be UTF-8 text; {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # `!!int x`, a list as a key, `[[[...`
         raise ParamsError(f"{path}: must be YAML; {error}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: must be sections with keys below them, was {type(content).__name__}")
@@ -298,5 +304,5 @@ def _describe(problem: Any) -> str:
         return f"{name} is missing; add it (git show HEAD:params.yaml has a complete file)"
     if kind == "value_error":
         return f"{name}: {context['error']}"
-    requirement = str(problem["msg"]).replace("Input should be", "must be").replace("Tuple should have", "must have")
+    requirement = re.sub(r"^(Input|String|Tuple) should", "must", problem["msg"])
     return f"{name} {requirement}, was {problem['input']!r}"

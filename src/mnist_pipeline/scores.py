@@ -43,7 +43,8 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bin
         correct: whether each prediction is right, (n,).
         bins: how many.
     """
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    edges = np.arange(bins + 1) / bins  # compared as they are reported: 0.29 * 100 is below 29
+    place = np.minimum(np.searchsorted(edges, confidence, side="right") - 1, bins - 1)
     result = []
     for number in range(bins):
         inside = place == number

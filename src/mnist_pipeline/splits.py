@@ -47,6 +47,7 @@ def save_split(path: Path, blocks: Iterable[Block], image_side: int, classes: tu
 
     Raises:
         OSError: the file cannot be written; what was there before is still there.
+        SplitError: the names of the classes are too long, likewise.
         Exception: whatever ``blocks`` raises, likewise.
     """
     labels = bytearray()
@@ -64,6 +65,8 @@ def save_split(path: Path, blocks: Iterable[Block], image_side: int, classes: tu
             "labels": {"dtype": "U8", "shape": [rows], "data_offsets": [pixels, pixels + rows]},
         }
         text = json.dumps(header).encode("utf-8").ljust(HEADER_BYTES - 8)
+        if len(text) > HEADER_BYTES - 8:
+            raise SplitError(f"{path}: the names of all classes must take less than {HEADER_BYTES} bytes")
         file.seek(0)
         file.write((HEADER_BYTES - 8).to_bytes(8, "little") + text)
 

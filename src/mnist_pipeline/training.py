@@ -97,7 +97,7 @@ def fit(
         optimizers: each optimizer's settings.
 
     Raises:
-        TrainingError: the loss became infinite or NaN; the message says where.
+        TrainingError: the loss or a weight became infinite or NaN; the message says where.
     """
     loss_of = make_loss(classifier.params.loss)
     optimizer = make_optimizer(classifier.params.optimizer, optimizers, classifier.parameters())
@@ -121,15 +121,18 @@ def fit(
                 schedule.step()
             value = loss.item()
             if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss became {value} in epoch {epoch}, step {step}; lower "
-                    f"optimizers.{classifier.params.optimizer}.learning_rate (was {learning_rate:g} in this epoch)"
-                )
+                raise _diverged("the loss", value, epoch, step, classifier.params.optimizer, learning_rate)
             if step % params.log_every == 0:
                 history.steps.append(Step(step, value))
             total_loss += value * len(rows)
             correct += int((outputs.argmax(dim=1) == labels).sum())
+        # What the last step did to the weights shows in no training loss.
+        largest = torch.stack([parameter.abs().max() for parameter in classifier.parameters()]).max().item()
+        if not math.isfinite(largest):
+            raise _diverged("a weight", largest, epoch, step, classifier.params.optimizer, learning_rate)
         scores = score(classifier, validation, loss_of) if len(validation) else (None, None)
+        if scores[0] is not None and not math.isfinite(scores[0]):
+            raise _diverged("the validation loss", scores[0], epoch, step, classifier.params.optimizer, learning_rate)
         history.epochs.append(
             Epoch(
                 epoch=epoch,
@@ -142,6 +145,13 @@ def fit(
         )
     classifier.eval()
     return history
+
+
+def _diverged(what: str, value: float, epoch: int, step: int, optimizer: str, learning_rate: float) -> TrainingError:
+    return TrainingError(
+        f"{what} became {value} in epoch {epoch}, step {step}; lower "
+        f"optimizers.{optimizer}.learning_rate (was {learning_rate:g} in this epoch)"
+    )
 
 
 def epoch_order(number: int, params: TrainParams, epoch: int) -> Tensor:

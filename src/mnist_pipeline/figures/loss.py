@@ -28,6 +28,6 @@ def draw_loss(steps: pd.DataFrame, history: pd.DataFrame) -> Figure:
             right.plot(history["epoch"], series, color=colour, marker=marker, markersize=4, label=name)
     right.set(title="Mean loss by epoch", xlabel="epoch", ylabel="loss")
     right.set_ylim(bottom=0)
-    right.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     right.legend()
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from mnist_pipeline.models.linear import Linear
 from mnist_pipeline.params import ModelParams
 
 
@@ -24,11 +25,11 @@ def build_mlp(inputs: int, outputs: int, params: ModelParams) -> nn.Sequential:
     layers: list[nn.Module] = []
     width = inputs
     for units in params.hidden_units:
-        layers += [nn.Linear(width, units), _activation(params.hidden_activation, params.negative_slope)]
+        layers += [Linear(width, units), _activation(params.hidden_activation, params.negative_slope)]
         if params.layer_norm:
             layers.append(nn.LayerNorm(units))
         width = units
-    layers.append(nn.Linear(width, outputs))
+    layers.append(Linear(width, outputs))
     if params.output_activation != "none":
         layers.append(_activation(params.output_activation, params.negative_slope))
     return nn.Sequential(*layers)

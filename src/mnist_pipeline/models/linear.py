@@ -1,0 +1,49 @@
+"""A linear layer whose matrix products go through oneDNN.
+
+PyTorch's own layer takes MKL. MKL promises the same bits on every maker's CPU only in its COMPATIBLE mode, which is
+slow; oneDNN, capped to AVX2, gives the same bits, too, in less than half the time (128 × 784 × 200 on one thread:
+0.35 ms against 0.87 ms), and is no slower where neither is capped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+HAS_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+# Below this many rows the call itself costs more than it saves.
+SMALLEST_BATCH = 16
+
+
+class Linear(nn.Linear):
+    """PyTorch's linear layer, with the same parameters and initialisation, computed by oneDNN where it can be."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs, float32 (n, out_features), for inputs, float32 (n, in_features)."""
+        if len(inputs) < SMALLEST_BATCH or inputs.device.type != "cpu" or not HAS_ONEDNN:
+            return super().forward(inputs)
+        outputs: Tensor = _OneDnnLinear.apply(inputs, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return outputs
+
+
+class _OneDnnLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        return _product(inputs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        inputs, weight = ctx.saved_tensors
+        (outer,) = gradients
+        towards_inputs = _product(outer, weight.t()) if ctx.needs_input_grad[0] else None
+        return towards_inputs, _product(outer.t(), inputs.t()), outer.sum(dim=0)
+
+
+def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``left @ right.T + bias``, by the operation that torch.compile's own generated code calls."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right, bias, "none", [], "")
+    return product
