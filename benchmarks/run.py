@@ -1,0 +1,329 @@
+"""Measure what benchmarks/README.md states, and write it there.
+
+    python benchmarks/run.py              everything, about half an hour on two cores
+    python benchmarks/run.py default data  some sections
+    python benchmarks/run.py --report      only the tables, from benchmarks/results/
+
+Each section runs the stages as DVC does, in folders of its own; what it finds goes to benchmarks/results/ with the
+hardware and the versions it was found on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (ROOT / "benchmarks" / "README.md", ROOT / "README.md")
+ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split in ("train", "test")}
+TABLES = {split: ROOT / "data" / "raw" / f"mnist_{split}.csv" for split in ("train", "test")}
+
+# The tutorial's loop: one sample at a time, in the order of the file, three epochs, all rows, plain SGD or Adam.
+TUTORIAL = {
+    "data.validation_size": 0,
+    "train.batch_size": 1,
+    "train.epochs": 3,
+    "train.shuffle": False,
+    "train.schedule": "constant",
+    "optimizers.sgd": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+    "optimizers.adam.learning_rate": 0.001,
+    "model.layer_norm": False,
+    "model.hidden_activation": "sigmoid",
+    "model.output_activation": "sigmoid",
+    "model.loss": "mse",
+    "model.optimizer": "sgd",
+}
+LEAKY = {"model.hidden_activation": "leaky_relu", "model.output_activation": "leaky_relu"}
+TOGETHER = {"model.hidden_activation": "leaky_relu", "model.layer_norm": True, "model.loss": "bce"}
+
+# Step of the tutorial: what it changes, and the accuracy that it publishes.
+VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
+    "starting point: sigmoid, MSE, SGD": ({}, "not given"),
+    "1 loss function: BCE": ({"model.loss": "bce"}, "0.9031"),
+    "2 activation: LeakyReLU": (LEAKY, "about 0.97"),
+    "3 optimizer: LeakyReLU, Adam": ({**LEAKY, "model.optimizer": "adam"}, "0.9597"),
+    "3b its advice: Adam, sigmoid output, MSE": (
+        {"model.hidden_activation": "leaky_relu", "model.optimizer": "adam"},
+        "not given",
+    ),
+    "3b its advice: Adam, sigmoid output, BCE": (
+        {"model.hidden_activation": "leaky_relu", "model.optimizer": "adam", "model.loss": "bce"},
+        "not given",
+    ),
+    "4 normalisation: LeakyReLU, LayerNorm": ({**LEAKY, "model.layer_norm": True}, "a picture only"),
+    "5 all together, SGD": (TOGETHER, "about 0.97"),
+    "5 all together, Adam": ({**TOGETHER, "model.optimizer": "adam"}, "about 0.97"),
+}
+
+
+def default() -> dict[str, Any]:
+    """Accuracy and time of the default settings, by seed."""
+    runs = [train_and_evaluate({"train.seed": seed}) for seed in range(5)]
+    return {"runs": runs}
+
+
+def tutorial() -> dict[str, Any]:
+    """Every variant of the tutorial, one run each, two side by side (a process uses one thread)."""
+    with ThreadPoolExecutor(2) as pool:
+        runs = pool.map(lambda changes: train_and_evaluate({**TUTORIAL, **changes}), [v[0] for v in VARIANTS.values()])
+    return {"runs": dict(zip(VARIANTS, runs, strict=True))}
+
+
+def time_to_97() -> dict[str, Any]:
+    """The tutorial's own loop for its three epochs, and one epoch of ours, which passes 0.97."""
+    changes = {
+        "train.epochs": 1,
+        "train.batch_size": 64,
+        "optimizers.sgd.learning_rate": 0.1,
+        "runtime.numerics": "fast",
+    }
+    ours = [train_and_evaluate({**changes, "train.seed": seed}) for seed in range(3)]
+    loop = json.loads(
+        run_python("benchmarks/tutorial_loop.py", "--train-csv", TABLES["train"], "--test-csv", TABLES["test"])[0]
+    )
+    ours += [train_and_evaluate({**changes, "train.seed": seed}) for seed in range(3, 6)]
+    return {"loop": loop, "ours": ours}
+
+
+def data() -> dict[str, Any]:
+    """Both CSV files to validated arrays with facts and preview (the whole stage), and loading the arrays."""
+    code = (
+        "import sys, time; from pathlib import Path; from mnist_pipeline.splits import load_split;"
+        "started = time.perf_counter(); split = load_split(Path(sys.argv[1])); total = int(split.images[-1].sum());"
+        "print(time.perf_counter() - started)"
+    )
+    with folder() as here:
+        validate = [
+            stage("validate", here, {"train-csv": TABLES["train"], "test-csv": TABLES["test"]}) for _ in range(5)
+        ]
+    load = [float(run_python("-c", code, ARRAYS["train"])[0]) for _ in range(10)]
+    return {"validate_seconds": validate, "load_seconds": load}
+
+
+def fresh_clone() -> dict[str, Any]:
+    """A clone with an empty DVC cache: the whole pipeline, bringing the data included."""
+    seconds = []
+    for _ in range(3):
+        with folder() as here:
+            subprocess.run(["git", "clone", "-q", ROOT, here / "clone"], check=True)
+            started = time.perf_counter()
+            dvc(here / "clone", "repro", "--force")
+            seconds.append(time.perf_counter() - started)
+            changed = subprocess.run(
+                ["git", "status", "--porcelain"], cwd=here / "clone", capture_output=True, text=True, check=True
+            ).stdout
+            assert not changed, f"the clone gave other results than those committed:\n{changed}"
+    return {"seconds": seconds}
+
+
+def nothing_to_do() -> dict[str, Any]:
+    """`dvc repro` where all is up to date, here and in an empty project of two stages, in turn."""
+    seconds: dict[str, list[float]] = {"ours": [], "empty": []}
+    with folder() as empty:
+        dvc(empty, "init", "--no-scm")
+        (empty / "params.yaml").write_text("")
+        stages = {
+            name: {"cmd": f"echo {name} > {name}.txt", "deps": deps, "outs": [f"{name}.txt"]}
+            for name, deps in (("first", ["params.yaml"]), ("second", ["first.txt"]))
+        }
+        (empty / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+        for place in (empty, ROOT):
+            dvc(place, "repro")
+        for _ in range(11):
+            for name, place in (("ours", ROOT), ("empty", empty)):
+                started = time.perf_counter()
+                dvc(place, "repro")
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    section.__name__: section for section in (default, data, fresh_clone, nothing_to_do, time_to_97, tutorial)
+}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="mnist-benchmark-") as name:
+        yield Path(name)
+
+
+def run_python(*arguments: str | Path) -> tuple[str, float]:
+    """Run Python as DVC would in this checkout; its output and how long it took, in seconds."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    started = time.perf_counter()
+    ran = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - started
+    if ran.returncode:
+        raise RuntimeError(f"{arguments}: {ran.stderr}")
+    return ran.stdout, seconds
+
+
+def dvc(place: Path, *arguments: str) -> None:
+    """Run DVC in a folder."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=place, env=environment, capture_output=True, check=True
+    )
+
+
+def stage(name: str, here: Path, inputs: dict[str, Path]) -> float:
+    """Run a stage as dvc.yaml does, with these inputs and all outputs in a folder; how long it took, in seconds."""
+    return stage_output(name, here, inputs)[1]
+
+
+def stage_output(name: str, here: Path, inputs: dict[str, Path]) -> tuple[str, float]:
+    """Run a stage likewise; what it printed, and how long it took, in seconds."""
+    words = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"][name]["cmd"].split()[3:]
+    values = {flag.removeprefix("--"): here / path for flag, path in zip(words[::2], words[1::2], strict=True)}
+    if not values["params"].exists():
+        values["params"] = ROOT / "params.yaml"
+    values |= inputs
+    return run_python(f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path)))
+
+
+def train_and_evaluate(changes: dict[str, Any]) -> dict[str, Any]:
+    """Train with changed params and score on the test set, by the two stages."""
+    params = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
+    for name, value in changes.items():
+        *sections, key = name.split(".")
+        section = params
+        for each in sections:
+            section = section[each]
+        section[key] = value
+    with folder() as here:
+        (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+        printed, seconds = stage_output("train", here, {"train": ARRAYS["train"]})
+        stage("evaluate", here, {"test": ARRAYS["test"]})
+        metrics = json.loads((here / "metrics" / "test.json").read_text("utf-8"))
+    loop = float(re.findall(r"in ([0-9.]+) s", printed)[0])
+    return {"accuracy": metrics["accuracy"], "train_stage_seconds": seconds, "training_seconds": loop}
+
+
+def environment() -> dict[str, str]:
+    """What the figures were found on."""
+    cpu = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        cpu = re.findall(r"model name\s*: (.*)", info.read_text())[0]
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "dvc"))
+    return {"cpu": f"{os.cpu_count()} cores of {cpu}", "software": f"Python {platform.python_version()}, {packages}"}
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Mean ± standard deviation (n)."""
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f} (n = {len(values)})"
+
+
+def column(runs: list[dict[str, Any]], name: str) -> list[float]:
+    """One figure of every run."""
+    return [run[name] for run in runs]
+
+
+def figures_table(found: dict[str, Any]) -> str:
+    """Each figure with its target."""
+    lines = ["| what | target | measured |", "|---|---|---|"]
+    if runs := found.get("default", {}).get("runs"):
+        lines += [
+            f"| default: test accuracy, by seed | ≥ 0.983 | {spread(column(runs, 'accuracy'), 4)} |",
+            f"| default: train stage, seconds | ≤ 20 | {spread(column(runs, 'train_stage_seconds'), 1)} |",
+        ]
+    if "fresh_clone" in found:
+        seconds = found["fresh_clone"]["seconds"]
+        lines.append(f"| all stages in a fresh clone, download included, seconds | ≤ 60 | {spread(seconds, 1)} |")
+    if "nothing_to_do" in found:
+        ours, empty = (found["nothing_to_do"][name] for name in ("ours", "empty"))
+        ratios = [a / b for a, b in zip(ours, empty, strict=True)]
+        lines.append(
+            f"| `dvc repro` with nothing to do, over that of an empty project | ≤ 1.25 | median "
+            f"{statistics.median(ratios):.2f} (n = {len(ratios)}; {statistics.median(ours):.2f} s, "
+            f"{statistics.median(empty):.2f} s) |"
+        )
+    if "data" in found:
+        lines += [
+            f"| both CSV files to validated arrays, facts and preview, seconds | ≤ 4 | "
+            f"{spread(found['data']['validate_seconds'], 2)} |",
+            f"| loading the training arrays, seconds | ≤ 0.1 | {spread(found['data']['load_seconds'], 4)} |",
+        ]
+    if "time_to_97" in found:
+        loop, ours = found["time_to_97"]["loop"], found["time_to_97"]["ours"]
+        seconds, whole = column(ours, "training_seconds"), sum(loop["epoch_seconds"])
+        lines += [
+            f"| the tutorial's loop, 3 epochs, seconds | | {whole:.0f} (test accuracy {loop['test_accuracy']:.4f}) |",
+            f"| 1 epoch of ours (batches of 64, `numerics: fast`), seconds | | {spread(seconds, 2)}, "
+            f"test accuracy {spread(column(ours, 'accuracy'), 4)} |",
+            f"| time to 0.97: the loop's 3 epochs over ours | ≥ 100 | {whole / statistics.mean(seconds):.0f} |",
+        ]
+    return "\n".join([*lines, "", *machines(found.values())])
+
+
+def tutorial_table(found: dict[str, Any]) -> str:
+    """The tutorial's figures beside ours."""
+    lines = ["| step of the tutorial | published | here | seconds |", "|---|---|---|---|"]
+    if "tutorial" not in found:
+        return "\n".join(lines)
+    for name, run in found["tutorial"]["runs"].items():
+        lines.append(f"| {name} | {VARIANTS[name][1]} | {run['accuracy']:.4f} | {run['training_seconds']:.0f} |")
+    return "\n".join([*lines, "", *machines([found["tutorial"]])])
+
+
+def machines(results: Iterable[dict[str, Any]]) -> list[str]:
+    """What some results were measured on, a line each."""
+    return sorted({f"Measured on {each['environment']['cpu']}; {each['environment']['software']}." for each in results})
+
+
+def with_tables(text: str) -> str:
+    """A page with the tables between its marks as benchmarks/results/ has them."""
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    for mark, table in (("figures", figures_table), ("tutorial", tutorial_table)):
+        start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+        if start in text:
+            before, _, rest = text.partition(start)
+            text = f"{before}{start}\n{table(found)}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def main() -> None:
+    """Run the sections asked for and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", help=f"any of: {', '.join(SECTIONS)} (all by default)")
+    parser.add_argument("--report", action="store_true", help="write the tables from earlier results, measure nothing")
+    args = parser.parse_args()
+    if unknown := set(args.sections) - set(SECTIONS):
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(SECTIONS)}")
+    if not args.report:
+        missing = [str(path) for path in (*ARRAYS.values(), *TABLES.values()) if not path.exists()]
+        if missing:
+            sys.exit(f"{', '.join(missing)}: run `make repro` first")
+        RESULTS.mkdir(exist_ok=True)
+        for name in args.sections or SECTIONS:
+            print(f"{name}: {SECTIONS[name].__doc__}", flush=True)
+            result = {"environment": environment(), **SECTIONS[name]()}
+            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text("utf-8")), "utf-8")
+    print(f"The tables are in {' and '.join(str(page.relative_to(ROOT)) for page in PAGES)}.")
+
+
+if __name__ == "__main__":
+    main()

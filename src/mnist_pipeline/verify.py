@@ -1,0 +1,209 @@
+"""Whether a fresh clone gives what dvc.lock says: every dependency, output, metric and plot, hash for hash."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mnist_pipeline.machine import describe_machine, differences, supports_portable
+
+RECORD = "metrics/machine.json"
+"""Where the machine is described on which the committed results were made."""
+
+# Where the same bits are not to be expected, metrics may differ by this much: absolute for fractions, else relative.
+ABSOLUTE_TOLERANCE = 0.005
+RELATIVE_TOLERANCE = 0.10
+
+Kind = Literal["dep", "out"]
+
+
+class VerifyError(RuntimeError):
+    """The verification could not be made."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One file of one stage: its MD5 in the committed dvc.lock and in that of the clone; None: not there."""
+
+    stage: str
+    kind: Kind
+    path: str
+    expected: str | None
+    got: str | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are there and the same."""
+        return self.expected is not None and self.expected == self.got
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """One number of a metrics file, where the same bits are not to be expected."""
+
+    path: str
+    name: str
+    expected: float
+    got: float
+
+    @property
+    def within_tolerance(self) -> bool:
+        """Whether the two differ no more than another architecture may make them."""
+        return math.isclose(self.expected, self.got, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What running a clone of a commit gave.
+
+    Attributes:
+        commit: the commit's hash.
+        seconds: how long the pipeline took.
+        same_bits_expected: whether this machine can hold to the bits of portable numerics.
+        files: every file of every stage, in the order of the pipeline.
+        metrics: the numbers, if the same bits are not to be expected.
+        environment: what differs from the machine on which the committed results were made.
+    """
+
+    commit: str
+    seconds: float
+    same_bits_expected: bool
+    files: list[Comparison]
+    metrics: list[MetricComparison]
+    environment: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as it must be."""
+        if self.same_bits_expected:
+            return all(each.equal for each in self.files)
+        return all(each.within_tolerance for each in self.metrics)
+
+    @property
+    def first_divergence(self) -> str | None:
+        """The first stage that gave something else, and whether from equal inputs."""
+        for stage in dict.fromkeys(each.stage for each in self.files):
+            here = [each for each in self.files if each.stage == stage]
+            if different := [each.path for each in here if each.kind == "out" and not each.equal]:
+                inputs = "equal" if all(each.equal for each in here if each.kind == "dep") else "different"
+                return f"{stage} gave other bits from {inputs} inputs: {', '.join(different)}"
+        return None
+
+
+def verify(repository: Path, *, quiet: bool = False) -> Verification:
+    """Clone HEAD into a temporary folder, run the whole pipeline there with an empty cache, and compare.
+
+    What is not committed plays no part.
+
+    Raises:
+        VerifyError: this is no repository with a committed dvc.lock, or a stage failed in the clone.
+    """
+    commit = _git(repository, "rev-parse", "HEAD")
+    expected = _lock(_git(repository, "show", "HEAD:dvc.lock"))
+    recorded = _committed_json(repository, RECORD)
+    with tempfile.TemporaryDirectory(prefix="mnist-verify-") as temporary:
+        clone = Path(temporary) / "clone"
+        _git(repository, "clone", "--quiet", "--no-local", str(repository), str(clone))
+        seconds = _run_pipeline(clone, Path(temporary), quiet=quiet)
+        got = _lock((clone / "dvc.lock").read_text("utf-8"))
+        same_bits_expected = supports_portable()
+        metrics = [] if same_bits_expected else list(_metrics(repository, clone))
+    return Verification(
+        commit=commit,
+        seconds=seconds,
+        same_bits_expected=same_bits_expected,
+        files=list(compare_locks(expected, got)),
+        metrics=metrics,
+        environment=differences(recorded, describe_machine()) if recorded else [],
+    )
+
+
+def compare_locks(expected: dict[str, Any], got: dict[str, Any]) -> Iterator[Comparison]:
+    """Every dependency and output of two dvc.lock files' stages, in the order of the first."""
+    for stage in expected | got:
+        kinds: tuple[tuple[Kind, str], ...] = (("dep", "deps"), ("out", "outs"))
+        for kind, section in kinds:
+            before = {each["path"]: each.get("md5") for each in expected.get(stage, {}).get(section, [])}
+            now = {each["path"]: each.get("md5") for each in got.get(stage, {}).get(section, [])}
+            for path in before | now:
+                yield Comparison(stage, kind, path, before.get(path), now.get(path))
+
+
+def _lock(text: str) -> dict[str, Any]:
+    """The stages of a dvc.lock, in the order in which they run."""
+    stages: dict[str, Any] = yaml.safe_load(text)["stages"]
+    made_by = {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", [])}
+    ordered: dict[str, Any] = {}
+
+    def add(name: str) -> None:
+        for dep in stages[name].get("deps", []):
+            if (maker := made_by.get(dep["path"])) is not None and maker not in ordered:
+                add(maker)
+        ordered[name] = stages[name]
+
+    for name in stages:
+        add(name)
+    return ordered
+
+
+def _run_pipeline(clone: Path, temporary: Path, *, quiet: bool) -> float:
+    """Run every stage in a clone, with nothing of this machine's DVC: no cache, no settings; the seconds it took."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
+        "DVC_GLOBAL_CONFIG_DIR": str(temporary / "no-global-config"),
+        "DVC_SYSTEM_CONFIG_DIR": str(temporary / "no-system-config"),
+        "DVC_SITE_CACHE_DIR": str(temporary / "site-cache"),
+    }
+    # --force: stages whose outputs are in git would otherwise be found up to date and never run.
+    command = [sys.executable, "-m", "dvc", "repro", "--force"]
+    started = time.monotonic()
+    ran = subprocess.run(command, cwd=clone, env=environment, capture_output=quiet, text=True, check=False)
+    if ran.returncode:
+        end = f":\n{(ran.stderr or '')[-2000:]}" if quiet else ""
+        raise VerifyError(f"the pipeline failed in the clone (dvc repro ended with {ran.returncode}){end}")
+    return time.monotonic() - started
+
+
+def _metrics(repository: Path, clone: Path) -> Iterator[MetricComparison]:
+    """Every number of the committed metrics/*.json files beside the clone's."""
+    for path in sorted((clone / "metrics").glob("*.json")):
+        name = str(path.relative_to(clone))
+        if name == RECORD:
+            continue
+        expected, got = dict(_numbers(_committed_json(repository, name))), dict(_numbers(json.loads(path.read_text())))
+        for key, value in expected.items():
+            yield MetricComparison(name, key, value, got.get(key, math.nan))
+
+
+def _numbers(content: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _numbers(value, f"{prefix}.{key}".lstrip("."))
+    elif isinstance(content, (int, float)) and not isinstance(content, bool):
+        yield prefix, float(content)
+
+
+def _committed_json(repository: Path, path: str) -> Any:
+    try:
+        return json.loads(_git(repository, "show", f"HEAD:{path}"))
+    except VerifyError:
+        return None
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    ran = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise VerifyError(f"git {' '.join(arguments[:2])}: {ran.stderr.strip()}")
+    return ran.stdout.strip()

@@ -1,0 +1,69 @@
+"""What the pages say is so: files and targets exist, figures are those of the committed results, settings are known."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks import run as benchmarks
+from mnist_pipeline.params import Params
+from tests.conftest import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/*.md")])
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", page.read_text("utf-8")))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", benchmarks.PAGES, ids=lambda page: page.parent.name)
+def test_tables_are_those_of_the_committed_results(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert text == benchmarks.with_tables(text), "python benchmarks/run.py --report writes them anew"
+
+
+def test_accuracy_is_that_of_the_committed_metrics() -> None:
+    (stated,) = re.findall(r"<!-- accuracy -->([0-9.]+)<!-- /accuracy -->", README)
+    metrics = json.loads((ROOT / "metrics" / "test.json").read_text("utf-8"))
+    assert stated == f"{metrics['accuracy']:.4f}"
+    assert f"test accuracy {metrics['accuracy']:.4f} " in README  # in the output of make repro
+
+
+def test_settings_of_the_commands_are_accepted(params_content: Any) -> None:
+    settings = re.findall(r"-S '?([a-z_.0-9]+)=([^'\s`]+)", README)
+    assert len(settings) >= 5
+    for name, value in settings:
+        content = json.loads(json.dumps(params_content))
+        *sections, key = name.split(".")
+        section = content
+        for each in sections:
+            section = section[each]
+        assert key in section, name
+        section[key] = yaml.safe_load(value)
+        Params.model_validate(content)
+
+
+def test_the_four_commands_are_there_exactly() -> None:
+    for command in ("dvc repro", "dvc exp run -S model.optimizer=adam", "dvc metrics diff", "dvc plots show"):
+        assert f"**`{command}`**" in README
+
+
+def test_the_map_of_the_house_names_every_module() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    modules = {path.name for path in (ROOT / "src" / "mnist_pipeline").glob("*.py")} - {"__init__.py"}
+    assert [name for name in sorted(modules) if name not in page] == []

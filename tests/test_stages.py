@@ -1,0 +1,100 @@
+"""The stage scripts as DVC runs them: a clear line and a non-zero exit status where something is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, synthetic_split, write_csv_file
+
+STAGES = ("fetch", "validate", "train", "evaluate", "plot")
+
+
+def run(stage: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), "--params", "params.yaml", *flags],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def assert_refused(ran: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    for word in words:
+        assert word in ran.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with params for images of 4 × 4 pixels in 3 classes."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    content["csv"] = {"image_side": 4, "classes": ["a", "b", "c"], "rows": {"train": None, "test": None}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    return tmp_path
+
+
+VALIDATE = (
+    "--train-csv train.csv --test-csv test.csv --train train.safetensors --test test.safetensors "
+    "--facts data.json --balance balance.csv --preview preview.png"
+).split()
+TRAIN = "--train train.safetensors --model m.safetensors --steps s.csv --history h.csv --metrics t.json".split()
+EVALUATE = (
+    "--model m.safetensors --test test.safetensors --metrics e.json --predictions p.csv --classes c.csv "
+    "--calibration r.csv --showcase show.safetensors"
+).split()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_says_what_the_stage_does(stage: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--params" in ran.stdout
+
+
+def test_nonsense_in_params_stops_every_stage(folder: Path) -> None:
+    (folder / "params.yaml").write_text("model: 3\n")
+    assert_refused(run("validate", folder, *VALIDATE), "validate: params.yaml", "model")
+
+
+def test_validate_names_the_problems_of_both_files(folder: Path) -> None:
+    (folder / "train.csv").write_text("0," * 16 + "256\n")
+    (folder / "test.csv").write_text("7," + "0," * 15 + "0\n")
+    ran = run("validate", folder, *VALIDATE)
+    assert_refused(ran, "train.csv", "column 17 (pixel 16)", "'256'", "test.csv", "column 1 (label)", "'7'")
+    assert {path.name for path in folder.iterdir()} == {"params.yaml", "train.csv", "test.csv"}
+
+
+def test_validate_names_a_missing_file(folder: Path) -> None:
+    assert_refused(run("validate", folder, *VALIDATE), "train.csv: cannot be read", "No such file")
+
+
+def test_train_without_arrays_says_so(folder: Path) -> None:
+    assert_refused(run("train", folder, *TRAIN), "train: train.safetensors", "validate stage")
+
+
+def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path) -> None:
+    classes = ("a", "b", "c")
+    write_csv_file(folder / "train.csv", synthetic_split(300, side=4, classes=classes))
+    write_csv_file(folder / "test.csv", synthetic_split(30, side=4, classes=classes, seed=1))
+    assert run("validate", folder, *VALIDATE).returncode == 0
+    content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
+    content["data"]["validation_size"] = 30
+    content["model"] |= {"loss": "mse", "layer_norm": False, "hidden_activation": "relu"}
+    content["optimizers"]["sgd"]["learning_rate"] = 1e9
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    (folder / "m.safetensors").write_text("an earlier model")
+    assert_refused(run("train", folder, *TRAIN), "the loss became", "optimizers.sgd.learning_rate")
+    assert (folder / "m.safetensors").read_text() == "an earlier model"
+    assert not (folder / "h.csv").exists()
+
+
+def test_evaluate_without_a_model_says_so(folder: Path) -> None:
+    assert_refused(run("evaluate", folder, *EVALUATE), "evaluate: test.safetensors", "validate stage")
