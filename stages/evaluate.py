@@ -50,3 +50,6 @@ if __name__ == "__main__":
         main()
     except (ParamsError, OSError) as error:
         sys.exit(f"evaluate: {error}")
+    except KeyboardInterrupt:
+        print("\nevaluate: interrupted; `dvc repro` runs it again", file=sys.stderr)
+        sys.exit(130)

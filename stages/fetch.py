@@ -27,3 +27,6 @@ if __name__ == "__main__":
         main()
     except (ParamsError, FetchError, OSError) as error:
         sys.exit(f"fetch: {error}")
+    except KeyboardInterrupt:
+        print("\nfetch: interrupted; `dvc repro` runs it again", file=sys.stderr)
+        sys.exit(130)

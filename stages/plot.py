@@ -61,3 +61,6 @@ if __name__ == "__main__":
         main()
     except (ParamsError, OSError) as error:
         sys.exit(f"plot: {error}")
+    except KeyboardInterrupt:
+        print("\nplot: interrupted; `dvc repro` runs it again", file=sys.stderr)
+        sys.exit(130)

@@ -13,6 +13,9 @@ def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument(
+        "--scratch", type=Path, required=True, help="folder for checkpoints, to go on from after a kill"
+    )
     parser.add_argument("--train", type=Path, required=True, help="in: arrays to train on")
     parser.add_argument("--model", type=Path, required=True, help="out: the classifier")
     parser.add_argument("--steps", type=Path, required=True, help="out: the loss of every n-th step, CSV")
@@ -24,9 +27,11 @@ def main() -> None:
     numerics.configure(params.runtime.numerics)  # before NumPy and torch are imported
     from dataclasses import astuple, fields
 
+    from mnist_pipeline.checkpoint import Checkpoint, own_modules, run_key
     from mnist_pipeline.classifier import new_classifier, save_classifier
     from mnist_pipeline.files import write_csv, write_json
     from mnist_pipeline.holdout import HoldOutError, hold_out
+    from mnist_pipeline.machine import describe_machine
     from mnist_pipeline.splits import SplitError, load_split
     from mnist_pipeline.training import Epoch, Step, TrainingError, fit, samples_of, scaling_of, summary
 
@@ -36,8 +41,17 @@ def main() -> None:
         train, validation = samples_of(split, kept), samples_of(split, held_out)
         scaling = scaling_of(train, params.data.scaling)
         classifier = new_classifier(split.images.shape[1], split.classes, scaling, params.model, params.train.seed)
+        settings = {
+            "data": params.data.model_dump(mode="json"),
+            "model": params.model.model_dump(mode="json"),
+            "optimizer": getattr(params.optimizers, params.model.optimizer).model_dump(mode="json"),
+            "train": params.train.model_dump(mode="json"),
+            "runtime": params.runtime.model_dump(mode="json"),
+        }
+        machine = None if params.runtime.numerics == "portable" else describe_machine()
+        checkpoint = Checkpoint(args.scratch, run_key(settings, args.train, own_modules(), machine))
         started = time.perf_counter()
-        history = fit(classifier, train, validation, params.train, params.optimizers)
+        history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint)
     except (SplitError, HoldOutError, TrainingError) as error:
         sys.exit(f"train: {error}")
 
@@ -45,6 +59,7 @@ def main() -> None:
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
     write_json(args.metrics, summary(classifier, train, validation, history))
+    checkpoint.discard()
     print(f"train: {len(history.epochs)} epochs in {time.perf_counter() - started:.1f} s")
 
 
@@ -53,3 +68,6 @@ if __name__ == "__main__":
         main()
     except (ParamsError, OSError) as error:
         sys.exit(f"train: {error}")
+    except KeyboardInterrupt:
+        print("\ntrain: interrupted; `dvc repro` goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

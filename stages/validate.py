@@ -28,7 +28,7 @@ def main() -> None:
     from mnist_pipeline.figures.style import save_figure
     from mnist_pipeline.files import write_csv, write_json
     from mnist_pipeline.profile import Profile
-    from mnist_pipeline.splits import load_split, save_split
+    from mnist_pipeline.splits import SplitError, load_split, save_split
 
     side, classes = params.csv.image_side, params.csv.classes
     profiles, problems = {}, []
@@ -37,7 +37,7 @@ def main() -> None:
         profiles[split] = Profile(classes, side)
         try:
             save_split(target, profiles[split].watch(read_blocks(source, schema)), side, classes)
-        except CsvError as error:
+        except (CsvError, SplitError) as error:
             problems.append(str(error))
     if problems:
         sys.exit("validate: " + "\n".join(problems))
@@ -56,3 +56,6 @@ if __name__ == "__main__":
         main()
     except (ParamsError, OSError) as error:
         sys.exit(f"validate: {error}")
+    except KeyboardInterrupt:
+        print("\nvalidate: interrupted; `dvc repro` runs it again", file=sys.stderr)
+        sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ import yaml
 from mnist_pipeline import csvs
 from mnist_pipeline.params import Params
 from mnist_pipeline.splits import Split
+
+# A thread for each of the processes that run tests side by side: with more, they run ten times slower. Read by
+# libraries when they are first imported, here and in the processes that tests start.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 ROOT = Path(__file__).parents[1]
 DIGITS = tuple("0123456789")

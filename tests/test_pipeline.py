@@ -2,91 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT, synthetic_split, write_csv_file
+from tests.repository import Repository, make_repository
 
 pytestmark = pytest.mark.xdist_group("pipeline")  # one repository for all of them
-
-COPIED = (
-    "dvc.yaml",
-    "requirements.lock",
-    "stages",
-    "src",
-    ".dvc/config",
-    ".dvc/plots.html",
-    ".dvcignore",
-    ".gitignore",
-)
-
-
-class Repository:
-    """A clone in which commands run as a user would type them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def run(self, command: str) -> str:
-        """Run a command line, which must succeed; its standard output."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
-        environment |= {
-            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            **{
-                f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-            },
-        }
-        ran = subprocess.run(
-            command, shell=True, cwd=self.path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
-        return ran.stdout
-
-    def metrics(self) -> Any:
-        return json.loads((self.path / "metrics" / "test.json").read_text("utf-8"))
-
-    def lock(self) -> str:
-        return (self.path / "dvc.lock").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """The pipeline, run once on images of 8 × 8 pixels, and committed."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in COPIED:
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copyfile(source, target)
-    data = tmp_path_factory.mktemp("data")
-    write_csv_file(data / "mnist_train.csv", synthetic_split(600, seed=0))
-    write_csv_file(data / "mnist_test.csv", synthetic_split(200, seed=1))
-    params: Any = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    params["fetch"]["sources"] = [{"kind": "folder", "path": str(data)}]
-    for split in ("train", "test"):
-        params["fetch"]["sha256"][split] = hashlib.sha256((data / f"mnist_{split}.csv").read_bytes()).hexdigest()
-    params["csv"] |= {"image_side": 8, "rows": {"train": 600, "test": 200}}
-    params["data"]["validation_size"] = 100
-    params["train"] |= {"epochs": 3, "batch_size": 20}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-    repository = Repository(folder)
-    repository.run("git init -q -b main")
-    repository.run("dvc repro")
-    repository.run("git add . && git commit -q -m 'First run'")
-    return repository
+    return make_repository(tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("data"))
 
 
 def test_repro_learns_and_leaves_a_clean_tree(repository: Repository) -> None:

@@ -44,7 +44,9 @@ VALIDATE = (
     "--train-csv train.csv --test-csv test.csv --train train.safetensors --test test.safetensors "
     "--facts data.json --balance balance.csv --preview preview.png"
 ).split()
-TRAIN = "--train train.safetensors --model m.safetensors --steps s.csv --history h.csv --metrics t.json".split()
+TRAIN = (
+    "--scratch scratch --train train.safetensors --model m.safetensors --steps s.csv --history h.csv --metrics t.json"
+).split()
 EVALUATE = (
     "--model m.safetensors --test test.safetensors --metrics e.json --predictions p.csv --classes c.csv "
     "--calibration r.csv --showcase show.safetensors"

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mnist_pipeline import training
-from mnist_pipeline.classifier import UNIT, Classifier, Scaling, new_classifier
+from mnist_pipeline import classifier as classifier_module
+from mnist_pipeline import training as training_module
+from mnist_pipeline.classifier import UNIT, Classifier, Scaling, new_classifier, predict
 from mnist_pipeline.objective import make_loss
 from mnist_pipeline.params import Params
 from mnist_pipeline.training import (
@@ -24,7 +25,6 @@ from mnist_pipeline.training import (
     TrainingError,
     epoch_order,
     fit,
-    predict,
     samples_of,
     scaling_of,
     score,
@@ -380,7 +380,7 @@ def test_a_loss_that_is_nan_at_a_known_step(make_params: MakeParams, monkeypatch
         calls.append(len(labels))
         return outputs.mean() * (math.nan if len(calls) == 6 else 1.0)
 
-    monkeypatch.setattr(training, "make_loss", lambda _: loss_of)
+    monkeypatch.setattr(training_module, "make_loss", lambda _: loss_of)
     params = make_params({**SMALL, "train.batch_size": 30, "train.schedule": "constant", "train.epochs": 9})
     with pytest.raises(TrainingError, match=r"^the loss became nan in epoch 2, step 6; lower optimizers\.sgd\.lear"):
         trained(params, samples(100))
@@ -403,7 +403,7 @@ def test_a_validation_loss_that_is_no_number_is_no_success(make_params: MakePara
 
 @pytest.mark.parametrize("number", [1, 999, 1000, 1001, 2000, 2001])
 def test_predict_scores_every_sample_in_order(make_params: MakeParams, number: int) -> None:
-    assert training.SCORED_AT_ONCE == 1000
+    assert classifier_module.SCORED_AT_ONCE == 1000
     classifier = new_classifier(2, tuple("0123456789"), UNIT, make_params({"model.hidden_units": [3]}).model, 0)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (number, 2, 2)).astype(np.uint8))
     classifier.train()
@@ -418,7 +418,7 @@ def test_predict_scores_every_sample_in_order(make_params: MakeParams, number: i
 
 
 def test_score_is_the_mean_over_all_samples(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "SCORED_AT_ONCE", 7)
+    monkeypatch.setattr(classifier_module, "SCORED_AT_ONCE", 7)
     classifier, _ = trained(make_params({**SMALL, "train.epochs": 1}), samples(20))
     validation = samples(24, seed=1)
     with torch.no_grad():

@@ -12,6 +12,8 @@ from mnist_pipeline.modelfile import ModelFile, ModelFileError, load_model, save
 from mnist_pipeline.models.mlp import build_mlp
 from mnist_pipeline.params import ModelParams
 
+SCORED_AT_ONCE = 1000
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -75,6 +77,13 @@ def new_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Classifier(image_side, classes, scaling, params)
+
+
+def predict(classifier: Classifier, images: Tensor) -> Tensor:
+    """Outputs, float32 (n, classes), for images, uint8 (n, side, side); none is left out."""
+    classifier.eval()
+    with torch.inference_mode():
+        return torch.cat([classifier(batch) for batch in torch.split(images, SCORED_AT_ONCE)])
 
 
 def save_classifier(path: Path, classifier: Classifier) -> None:

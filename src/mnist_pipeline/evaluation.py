@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnist_pipeline.classifier import Classifier
+from mnist_pipeline.classifier import Classifier, predict
 from mnist_pipeline.files import write_csv, write_json
 from mnist_pipeline.scores import Bin, metrics_of, reliability
 from mnist_pipeline.splits import Split
-from mnist_pipeline.training import predict
 
 
 class EvaluationError(ValueError):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import sys
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from mnist_pipeline.classifier import UNIT, Classifier, Scaling
+from mnist_pipeline.checkpoint import Checkpoint, State, flatten_optimizer, unflatten_optimizer
+from mnist_pipeline.classifier import UNIT, Classifier, Scaling, predict
 from mnist_pipeline.moments import mean_and_sd
 from mnist_pipeline.objective import Loss, make_loss, make_optimizer, make_schedule
 from mnist_pipeline.params import OptimizersParams, TrainParams
 from mnist_pipeline.splits import Split
-
-SCORED_AT_ONCE = 1000
 
 
 class TrainingError(ArithmeticError):
@@ -80,12 +82,26 @@ class History:
     steps: list[Step] = field(default_factory=list)
 
 
+@dataclass
+class _Progress:
+    """How far training is: what, with weights and optimizer, it needs to go on."""
+
+    epoch: int = 1
+    batch: int = 0  # batches of this epoch that are done
+    step: int = 0
+    learning_rate: float = 0.0  # at the start of this epoch
+    total_loss: float = 0.0  # of this epoch, over its samples
+    correct: int = 0
+    history: History = field(default_factory=History)
+
+
 def fit(
     classifier: Classifier,
     train: Samples,
     validation: Samples,
     params: TrainParams,
     optimizers: OptimizersParams,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train a classifier in place.
 
@@ -95,22 +111,25 @@ def fit(
         validation: what to score after every epoch; may be empty.
         params: the loop.
         optimizers: each optimizer's settings.
+        checkpoint: where to keep the state, and to go on from if it is there, to the same bits.
 
     Raises:
         TrainingError: the loss or a weight became infinite or NaN; the message says where.
     """
+    name = classifier.params.optimizer
     loss_of = make_loss(classifier.params.loss)
-    optimizer = make_optimizer(classifier.params.optimizer, optimizers, classifier.parameters())
+    optimizer = make_optimizer(name, optimizers, classifier.parameters())
     schedule = make_schedule(params, optimizer, params.epochs * math.ceil(len(train) / params.batch_size))
-    history = History()
-    step = 0
-    for epoch in range(1, params.epochs + 1):
+    now = _resumed(checkpoint, classifier, optimizer, schedule) or _Progress()
+    while now.epoch <= params.epochs:
         classifier.train()
-        learning_rate = optimizer.param_groups[0]["lr"]
-        total_loss, correct = 0.0, 0
-        batches = torch.split(epoch_order(len(train), params, epoch), params.batch_size)
-        for rows in tqdm(batches, desc=f"epoch {epoch}/{params.epochs}", unit="batch", leave=False, disable=None):
-            step += 1
+        if now.batch == 0:
+            now.learning_rate = optimizer.param_groups[0]["lr"]
+        batches = torch.split(epoch_order(len(train), params, now.epoch), params.batch_size)
+        title = f"epoch {now.epoch}/{params.epochs}"
+        for rows in tqdm(
+            batches[now.batch :], title, len(batches), initial=now.batch, unit="batch", leave=False, disable=None
+        ):
             labels = train.labels[rows]
             outputs = classifier(train.images[rows])
             loss = loss_of(outputs, labels)
@@ -120,37 +139,79 @@ def fit(
             if schedule is not None:
                 schedule.step()
             value = loss.item()
+            now.step += 1
+            now.batch += 1
             if not math.isfinite(value):
-                raise _diverged("the loss", value, epoch, step, classifier.params.optimizer, learning_rate)
-            if step % params.log_every == 0:
-                history.steps.append(Step(step, value))
-            total_loss += value * len(rows)
-            correct += int((outputs.argmax(dim=1) == labels).sum())
-        # What the last step did to the weights shows in no training loss.
-        largest = torch.stack([parameter.abs().max() for parameter in classifier.parameters()]).max().item()
-        if not math.isfinite(largest):
-            raise _diverged("a weight", largest, epoch, step, classifier.params.optimizer, learning_rate)
-        scores = score(classifier, validation, loss_of) if len(validation) else (None, None)
-        if scores[0] is not None and not math.isfinite(scores[0]):
-            raise _diverged("the validation loss", scores[0], epoch, step, classifier.params.optimizer, learning_rate)
-        history.epochs.append(
-            Epoch(
-                epoch=epoch,
-                learning_rate=learning_rate,
-                train_loss=total_loss / len(train),
-                validation_loss=scores[0],
-                train_accuracy=correct / len(train),
-                validation_accuracy=scores[1],
-            )
-        )
+                raise _diverged("the loss", value, now, name)
+            if now.step % params.log_every == 0:
+                now.history.steps.append(Step(now.step, value))
+            now.total_loss += value * len(rows)
+            now.correct += int((outputs.argmax(dim=1) == labels).sum())
+            if checkpoint is not None and checkpoint.due:
+                checkpoint.save(_state(now, classifier, optimizer))
+        now.history.epochs.append(_finished_epoch(now, classifier, len(train), validation, loss_of))
+        now.epoch, now.batch, now.total_loss, now.correct = now.epoch + 1, 0, 0.0, 0
+        if checkpoint is not None:
+            checkpoint.save(_state(now, classifier, optimizer))
     classifier.eval()
-    return history
+    return now.history
 
 
-def _diverged(what: str, value: float, epoch: int, step: int, optimizer: str, learning_rate: float) -> TrainingError:
+def _finished_epoch(now: _Progress, classifier: Classifier, samples: int, validation: Samples, loss_of: Loss) -> Epoch:
+    """The figures of an epoch whose batches are all done."""
+    # What the last step did to the weights shows in no training loss.
+    largest = torch.stack([parameter.abs().max() for parameter in classifier.parameters()]).max().item()
+    if not math.isfinite(largest):
+        raise _diverged("a weight", largest, now, classifier.params.optimizer)
+    scores = score(classifier, validation, loss_of) if len(validation) else (None, None)
+    if scores[0] is not None and not math.isfinite(scores[0]):
+        raise _diverged("the validation loss", scores[0], now, classifier.params.optimizer)
+    return Epoch(
+        epoch=now.epoch,
+        learning_rate=now.learning_rate,
+        train_loss=now.total_loss / samples,
+        validation_loss=scores[0],
+        train_accuracy=now.correct / samples,
+        validation_accuracy=scores[1],
+    )
+
+
+def _state(now: _Progress, classifier: Classifier, optimizer: Optimizer) -> State:
+    weights = {f"classifier.{name}": tensor for name, tensor in classifier.state_dict().items()}
+    moments, rest = flatten_optimizer(optimizer.state_dict()["state"])
+    groups = optimizer.state_dict()["param_groups"]
+    return State(weights | moments, {**asdict(now), "optimizer": rest, "groups": groups})
+
+
+def _resumed(
+    checkpoint: Checkpoint | None, classifier: Classifier, optimizer: Optimizer, schedule: LRScheduler | None
+) -> _Progress | None:
+    """Take up the state of the checkpoint, if there is one."""
+    state = checkpoint.load() if checkpoint is not None else None
+    if state is None:
+        return None
+    progress = dict(state.progress)
+    moments = unflatten_optimizer(state.tensors, progress.pop("optimizer"))
+    optimizer.load_state_dict({"state": moments, "param_groups": progress.pop("groups")})
+    prefix = "classifier."
+    classifier.load_state_dict(
+        {name.removeprefix(prefix): tensor for name, tensor in state.tensors.items() if name.startswith(prefix)}
+    )
+    history = progress.pop("history")
+    now = _Progress(
+        **progress,
+        history=History([Epoch(**each) for each in history["epochs"]], [Step(**each) for each in history["steps"]]),
+    )
+    if schedule is not None:
+        schedule.last_epoch = now.step  # torch's word for the number of steps; the rates are a function of it
+    print(f"train: going on from epoch {now.epoch}, batch {now.batch}", file=sys.stderr)
+    return now
+
+
+def _diverged(what: str, value: float, now: _Progress, optimizer: str) -> TrainingError:
     return TrainingError(
-        f"{what} became {value} in epoch {epoch}, step {step}; lower "
-        f"optimizers.{optimizer}.learning_rate (was {learning_rate:g} in this epoch)"
+        f"{what} became {value} in epoch {now.epoch}, step {now.step}; lower "
+        f"optimizers.{optimizer}.learning_rate (was {now.learning_rate:g} in this epoch)"
     )
 
 
@@ -165,13 +226,6 @@ def epoch_order(number: int, params: TrainParams, epoch: int) -> Tensor:
     generator = torch.Generator()
     generator.manual_seed(seed >> 1)
     return torch.randperm(number, generator=generator)
-
-
-def predict(classifier: Classifier, images: Tensor) -> Tensor:
-    """Outputs, float32 (n, classes), for images, uint8 (n, side, side); none is left out."""
-    classifier.eval()
-    with torch.inference_mode():
-        return torch.cat([classifier(batch) for batch in torch.split(images, SCORED_AT_ONCE)])
 
 
 def score(classifier: Classifier, samples: Samples, loss_of: Loss) -> tuple[float, float]:

@@ -1,0 +1,136 @@
+"""Whether portable numerics give the same bits on CPUs that are not here: run natively and under emulation.
+
+    python benchmarks/emulation.py                       every CPU below, about five minutes on two cores
+    python benchmarks/emulation.py --cpus Haswell
+
+Trains and evaluates every loss, optimizer, activation, schedule and scaling for some steps on synthetic images, in a
+process for each CPU (Debian's and Ubuntu's package qemu-user emulates them), and compares SHA-256 hashes of all
+weights, of the history and of the metrics. Exit status 1 if any differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CPUS = ("Haswell", "Skylake-Client", "EPYC")
+EMULATOR = "qemu-x86_64"
+SIDE, ROWS, HELD_OUT, BATCH = 28, 72, 24, 20  # two full batches, and one small enough for the other kind of product
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "tutorial: MSE, sigmoid, file order, batch 1": {
+        "model": {"loss": "mse", "hidden_activation": "sigmoid", "output_activation": "sigmoid", "layer_norm": False},
+        "train": {"batch_size": 1, "shuffle": False, "schedule": "constant"},
+    },
+    "tutorial: all together, Adam": {
+        "model": {"loss": "bce", "output_activation": "sigmoid", "optimizer": "adam"},
+        "train": {"batch_size": 1, "shuffle": False, "schedule": "constant"},
+    },
+    "MSE, LeakyReLU outputs": {"model": {"loss": "mse", "output_activation": "leaky_relu"}},
+    "BCE, tanh, AdamW": {
+        "model": {"loss": "bce", "output_activation": "sigmoid", "hidden_activation": "tanh", "optimizer": "adamw"}
+    },
+    "GELU, two hidden layers, cosine, standard scaling": {
+        "model": {"hidden_activation": "gelu", "hidden_units": [64, 48]},
+        "train": {"schedule": "cosine"},
+        "data": {"scaling": "standard"},
+    },
+    "ReLU, Adam, no LayerNorm": {"model": {"hidden_activation": "relu", "optimizer": "adam", "layer_norm": False}},
+}
+
+
+def child() -> None:
+    """Train and evaluate each variant; print a JSON object of hashes."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from mnist_pipeline import numerics
+
+    numerics.configure("portable")
+    import numpy as np
+    import torch
+
+    from mnist_pipeline.classifier import new_classifier
+    from mnist_pipeline.evaluation import evaluate
+    from mnist_pipeline.params import Params, load_params
+    from mnist_pipeline.splits import Split
+    from mnist_pipeline.training import fit, samples_of, scaling_of
+
+    classes = tuple("0123456789")
+    random = np.random.default_rng(0)
+    labels = (np.arange(ROWS) % len(classes)).astype(np.uint8)
+    split = Split(random.integers(0, 256, (ROWS, SIDE, SIDE)).astype(np.uint8), labels, classes)
+    base = load_params(ROOT / "params.yaml").model_dump()
+    hashes = {"CPU capability": torch.backends.cpu.get_cpu_capability()}
+    for name, changes in VARIANTS.items():
+        small = {"train": {"epochs": 2, "batch_size": BATCH, "log_every": 1}}
+        content = {
+            section: {**values, **small.get(section, {}), **changes.get(section, {})}
+            for section, values in base.items()
+        }
+        params = Params.model_validate(content)
+        train = samples_of(split, np.arange(HELD_OUT, ROWS))
+        validation = samples_of(split, np.arange(HELD_OUT))
+        scaling = scaling_of(train, params.data.scaling)
+        classifier = new_classifier(SIDE, classes, scaling, params.model, params.train.seed)
+        history = fit(classifier, train, validation, params.train, params.optimizers)
+        result = evaluate(classifier, split, params.evaluate.calibration_bins)
+        digest = hashlib.sha256()
+        for tensor in classifier.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+        digest.update(repr(history).encode())  # floats to their last digit
+        digest.update(result.probabilities.tobytes())
+        digest.update(json.dumps(result.metrics).encode())
+        hashes[name] = digest.hexdigest()
+    print(json.dumps(hashes))
+
+
+def run(cpu: str | None) -> tuple[dict[str, str], float]:
+    """The hashes on this CPU (None: the one that is here), and how long it took in seconds."""
+    started = time.perf_counter()
+    prefix = [EMULATOR, "-cpu", cpu] if cpu else []
+    command = [*prefix, sys.executable, __file__, "--child"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stderr[-2000:]}")
+    hashes: dict[str, str] = json.loads(ran.stdout)
+    return hashes, time.perf_counter() - started
+
+
+def main() -> None:
+    """Compare this CPU with the emulated ones."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cpus", nargs="+", default=CPUS, help=f"models that {EMULATOR} knows ({' '.join(CPUS)})")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child()
+        return
+    if shutil.which(EMULATOR) is None:
+        sys.exit(f"{EMULATOR} is not installed; Debian and Ubuntu have it in the package qemu-user")
+    native, _ = run(None)
+    print(f"native: {native.pop('CPU capability')}, {len(native)} trainings")
+    different = 0
+    with ThreadPoolExecutor(2) as pool:
+        for cpu, (hashes, seconds) in zip(args.cpus, pool.map(run, args.cpus), strict=True):
+            capability = hashes.pop("CPU capability")
+            wrong = [name for name in native if native[name] != hashes[name]]
+            different += len(wrong)
+            print(
+                f"{cpu}: {capability}, {len(native) - len(wrong)} of {len(native)} equal, {seconds:.0f} s",
+                *wrong,
+                sep="\n  ",
+            )
+    sys.exit(1 if different else 0)
+
+
+if __name__ == "__main__":
+    main()
