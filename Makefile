@@ -20,6 +20,18 @@ repro: $(READY) ## Run the whole pipeline on real MNIST (what is up to date is n
 test: $(READY) ## Run the tests: offline, on synthetic data
 	$(RUN) pytest
 
+.PHONY: test-slow
+test-slow: $(READY) ## Run the checks that take minutes: 50 kills, full disks, runs at once
+	$(RUN) pytest -n 0 -m slow
+
+.PHONY: verify
+verify: $(READY) ## Prove it: run the whole pipeline in a clone of HEAD and compare every hash
+	$(RUN) mnist verify
+
+.PHONY: emulate
+emulate: $(READY) ## Compare the bits with those on emulated CPUs (needs the package qemu-user)
+	$(RUN) python benchmarks/emulation.py
+
 .PHONY: check
 check: $(READY) ## Lint, type check and test
 	$(RUN) ruff check

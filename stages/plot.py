@@ -44,7 +44,8 @@ def main() -> None:
         model, showcase = load_model(args.model), load_showcase(args.showcase)
     except (ModelFileError, ShowcaseError) as error:
         sys.exit(f"plot: {error}")
-    predictions = pd.read_csv(args.predictions, dtype={"actual": str, "predicted": str})
+    # Names of classes are kept as they are: pandas would read one called "NA" as no value.
+    predictions = pd.read_csv(args.predictions, dtype={"actual": str, "predicted": str}, keep_default_na=False)
     steps, history, calibration = (pd.read_csv(path) for path in (args.steps, args.history, args.calibration))
 
     save_figure(args.loss_figure, draw_loss(steps, history))

@@ -60,3 +60,8 @@ def make_params(params_content: Any) -> Callable[..., Params]:
         return Params.model_validate(content)
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest file first, so that the other processes' files fit beside it."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")

@@ -233,6 +233,11 @@ def test_confusion_counts_and_colours() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == list(THREE)
 
 
+@pytest.mark.parametrize(("name", "top"), [("confusion-no-mistakes", 1), ("confusion", 2 * 1.3)])
+def test_confusion_colours_start_at_no_mistakes(name: str, top: float) -> None:
+    assert figure_of(name).axes[0].images[0].get_clim() == pytest.approx((0, top))
+
+
 def test_confusion_of_many_classes_has_no_numbers() -> None:
     axes = draw_confusion(shifted(LETTERS, 1), LETTERS).axes[0]
     assert not axes.texts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +60,7 @@ def test_an_exception_leaves_what_was_there(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failing_last_step_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -167,3 +169,13 @@ def test_rows_that_fail_leave_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(Broken):
         write_csv(path, ["step"], rows())
     assert contents(tmp_path) == {"steps.csv": b"old"}
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    dead, alive = int(ended.stdout), os.getppid()
+    for name in (f".result.{dead}.tmp", f".result.{alive}.tmp", f".other.{dead}.tmp", ".result.mine.tmp"):
+        (tmp_path / name).write_bytes(b"part")
+    with replacing(tmp_path / "result") as temporary:
+        temporary.write_bytes(b"new")
+    assert set(contents(tmp_path)) == {"result", f".result.{alive}.tmp", f".other.{dead}.tmp", ".result.mine.tmp"}

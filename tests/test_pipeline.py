@@ -11,8 +11,6 @@ import yaml
 
 from tests.repository import Repository, make_repository
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # one repository for all of them
-
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +102,56 @@ def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path) -
 
 def test_evaluate_without_a_model_says_so(folder: Path) -> None:
     assert_refused(run("evaluate", folder, *EVALUATE), "evaluate: test.safetensors", "validate stage")
+
+
+PROBE = """
+import json, os, runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    import torch, threadpoolctl
+    pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    print(json.dumps({
+        "threads": [torch.get_num_threads(), *pools],
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "mkl": os.environ.get("MKL_CBWR"),
+    }))
+"""
+
+
+@pytest.mark.parametrize("numerics", ["portable", "fast"])
+def test_numerics_hold_inside_a_real_training_process(folder: Path, numerics: str) -> None:
+    classes = ("a", "b", "c")
+    write_csv_file(folder / "train.csv", synthetic_split(300, side=4, classes=classes))
+    write_csv_file(folder / "test.csv", synthetic_split(30, side=4, classes=classes, seed=1))
+    assert run("validate", folder, *VALIDATE).returncode == 0
+    content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
+    content["data"]["validation_size"] = 30
+    content["train"]["epochs"] = 1
+    content["runtime"]["numerics"] = numerics
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    free = {name: value for name, value in os.environ.items() if "THREADS" not in name and name != "OPENBLAS_CORETYPE"}
+    script = str(ROOT / "stages" / "train.py")
+    ran = subprocess.run(
+        [sys.executable, "-c", PROBE, script, "--params", "params.yaml", *TRAIN],
+        cwd=folder,
+        env=free,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seen = json.loads(ran.stdout.splitlines()[-1])
+    if numerics == "portable":
+        assert set(seen["threads"]) == {1}
+        assert seen["capability"] in ("AVX2", "DEFAULT")
+        assert seen["mkl"] == "COMPATIBLE"
+    else:
+        assert seen["threads"][0] == torch_threads_by_default(free)
+        assert seen["mkl"] is None
+
+
+def torch_threads_by_default(environment: dict[str, str]) -> int:
+    code = "import torch; print(torch.get_num_threads())"
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return int(ran.stdout)

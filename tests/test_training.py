@@ -175,7 +175,7 @@ def test_the_tutorials_loop_gives_the_same_weights(
     )
 
 
-@pytest.mark.parametrize("batch_size", [7, 32, 500])
+@pytest.mark.parametrize("batch_size", [7, 25, 32, 500])
 def test_batches_give_the_weights_of_a_plain_loop(make_params: MakeParams, batch_size: int) -> None:
     """With all that the default params have: cross-entropy, LayerNorm, Nesterov, weight decay, one cycle."""
     params = make_params({**SMALL, "train.batch_size": batch_size, "train.shuffle": False})
@@ -468,3 +468,9 @@ def test_summary_is_of_the_last_epoch(make_params: MakeParams, validated: bool) 
         "validation_rows": 30 if validated else 0,
         "parameters": 64 * 12 + 12 + 2 * 12 + 12 * 10 + 10,
     }
+
+
+def test_standard_scaling_of_pixels_that_are_all_alike_is_refused() -> None:
+    images = torch.full((4, 3, 3), 7, dtype=torch.uint8)
+    with pytest.raises(TrainingError, match=r"data\.scaling standard needs pixels that differ"):
+        scaling_of(Samples(images, torch.zeros(4, dtype=torch.int64)), "standard")

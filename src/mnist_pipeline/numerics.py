@@ -18,6 +18,8 @@ from __future__ import annotations
 import os
 import sys
 
+from mnist_pipeline.machine import supports_portable
+
 PORTABLE_ENVIRONMENT = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_CBWR": "COMPATIBLE",
@@ -43,4 +45,8 @@ def configure(numerics: str) -> None:
     if numerics == "portable":
         if too_early:
             raise RuntimeError(f"{' and '.join(too_early)} imported before numerics.configure")
+        if not supports_portable():
+            print(
+                "numerics: this is no x86-64 Linux with AVX2; results may differ in their last digits", file=sys.stderr
+            )
         os.environ.update(PORTABLE_ENVIRONMENT)

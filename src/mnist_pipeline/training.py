@@ -44,10 +44,17 @@ def samples_of(split: Split, rows: NDArray[np.int64]) -> Samples:
 
 
 def scaling_of(train: Samples, name: str) -> Scaling:
-    """How pixels become inputs: "unit", or "standard" by the mean and sd of the pixels trained on."""
+    """How pixels become inputs: "unit", or "standard" by the mean and sd of the pixels trained on.
+
+    Raises:
+        TrainingError: all pixels are alike, so that there is no sd to divide by.
+    """
     if name == "unit":
         return UNIT
-    return Scaling(*mean_and_sd(np.bincount(train.images.numpy().reshape(-1), minlength=256)))
+    mean, sd = mean_and_sd(np.bincount(train.images.numpy().reshape(-1), minlength=256))
+    if sd == 0:
+        raise TrainingError("data.scaling standard needs pixels that differ; every one trained on is alike")
+    return Scaling(mean, sd)
 
 
 @dataclass(frozen=True)
