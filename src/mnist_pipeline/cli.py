@@ -80,3 +80,7 @@ def describe_verification(result: Verification) -> str:
         ]
     lines.append("PASSED" if result.passed else "FAILED")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
