@@ -64,9 +64,11 @@ def test_a_killed_stage_leaves_nothing_behind_that_matters(repository: Repositor
     chance = random.Random(SEED)
     lock = repository.lock()
     duration = {stage: seconds_of(repository, stage) for stage in STAGES}
-    killed = 0
-    for number in range(KILLS):
+    killed = number = 0
+    while killed < KILLS:
+        assert number < 3 * KILLS, "most kills come after the end of the stage"
         stage = STAGES[number % len(STAGES)]
+        number += 1
         delay = chance.uniform(0, duration[stage])
         running = repository.start(f"dvc repro --single-item --force {stage}")
         while (process := stage_process(running.pid, stage)) is None and running.poll() is None:
@@ -83,8 +85,7 @@ def test_a_killed_stage_leaves_nothing_behind_that_matters(repository: Repositor
         assert repository.lock() == lock, where
         assert leftovers(repository) == [], where
         assert repository.run("git status --porcelain") == "", where
-    print(f"{killed} of {KILLS} kills hit a running stage")
-    assert killed > KILLS / 2
+    print(f"{killed} kills of running stages, in {number} attempts: the same hashes after each")
 
 
 def leftovers(repository: Repository) -> list[Path]:
@@ -231,7 +232,7 @@ def test_experiments_give_the_same_bits_however_they_are_run(tmp_path_factory: p
             queue = "" if way == "one by one" else "--queue"
             clone.run(f"dvc exp run {queue} -n {name} -m 'a reason' -S {setting}")
             if not queue:
-                clone.run("git checkout -q . && dvc checkout")
+                clone.run("git checkout -q .")
         if way != "one by one":
             clone.run(way)
         deadline = time.monotonic() + 300
