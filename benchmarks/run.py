@@ -116,8 +116,8 @@ def time_to_97() -> dict[str, Any]:
     """The tutorial's own loop for its three epochs, and one epoch of ours, which passes 0.97."""
     changes = {
         "train.epochs": 1,
-        "train.batch_size": 64,
-        "optimizers.sgd.learning_rate": 0.1,
+        "model.optimizer": "adam",
+        "optimizers.adam.learning_rate": 0.004,
         "runtime.numerics": "fast",
     }
     ours = [train_and_evaluate({**changes, "train.seed": seed}) for seed in range(3)]
@@ -163,7 +163,8 @@ def nothing_to_do() -> dict[str, Any]:
     """`dvc repro` where all is up to date, here and in an empty project of two stages, in turn."""
     seconds: dict[str, list[float]] = {"ours": [], "empty": []}
     with folder() as empty:
-        dvc(empty, "init", "--no-scm")
+        subprocess.run(["git", "init", "-q"], cwd=empty, check=True)
+        dvc(empty, "init")
         (empty / "params.yaml").write_text("")
         stages = {
             name: {"cmd": f"echo {name} > {name}.txt", "deps": deps, "outs": [f"{name}.txt"]}
@@ -331,7 +332,7 @@ def figures_table(found: dict[str, Any]) -> str:
         seconds, whole = column(ours, "training_seconds"), sum(loop["epoch_seconds"])
         lines += [
             f"| the tutorial's loop, 3 epochs, seconds | | {whole:.0f} (test accuracy {loop['test_accuracy']:.4f}) |",
-            f"| 1 epoch of ours (batches of 64, `numerics: fast`), seconds | | {spread(seconds, 2)}, "
+            f"| 1 epoch of ours (Adam, rate 0.004, `numerics: fast`), seconds | | {spread(seconds, 2)}, "
             f"test accuracy {spread(column(ours, 'accuracy'), 4)} |",
             f"| time to 0.97: the loop's 3 epochs over ours | ≥ 100 | {whole / statistics.mean(seconds):.0f} |",
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
+import torch._dynamo  # making the first optimizer imports it, in most of a second: that is start-up, not training
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 from torch.optim import Optimizer
