@@ -37,19 +37,21 @@ def test_a_changed_figure_does_not_retrain(repository: Repository) -> None:
     assert "train:" not in status
 
 
-def test_the_settings_of_an_optimizer_not_in_use_do_not_retrain(repository: Repository) -> None:
+def test_a_changed_setting_reruns_the_stages_that_read_it(repository: Repository) -> None:
     path = repository.path / "params.yaml"
     before = path.read_text("utf-8")
     params = yaml.safe_load(before)
-    params["optimizers"]["adam"]["learning_rate"] = 0.5
+    params["plot"]["mistakes"] = 3
     path.write_text(yaml.safe_dump(params), "utf-8")
-    unused = repository.run("dvc status")
+    drawn = repository.run("dvc status")
     params["optimizers"]["sgd"]["learning_rate"] = 0.5
     path.write_text(yaml.safe_dump(params), "utf-8")
-    used = repository.run("dvc status")
+    trained = repository.run("dvc status")
     path.write_text(before, "utf-8")
-    assert "up to date" in unused
-    assert "train:" in used
+    assert "plot:" in drawn
+    assert "train:" not in drawn
+    assert "train:" in trained
+    assert "validate:" not in trained
 
 
 def test_an_experiment_then_its_difference_then_its_plots(repository: Repository) -> None:
