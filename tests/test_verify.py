@@ -118,7 +118,7 @@ def test_a_real_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     lock = repository.lock()
     outs = yaml.safe_load(lock)["stages"]["train"]["outs"]
     (md5,) = (out["md5"] for out in outs if out["path"] == "models/classifier.safetensors")
-    (repository.path / "dvc.lock").write_text(lock.replace(md5, "0" * 32))
+    (repository.path / "dvc.lock").write_text(lock.replace(md5, "f" * 32))
     repository.run("git commit -q -a -m 'A false claim'")
     with pytest.raises(SystemExit) as ended:
         main(["verify", "--quiet"])
