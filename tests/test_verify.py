@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from mnist_pipeline import verify as verify_module
-from mnist_pipeline.cli import describe_verification, main
+from mnist_pipeline.cli import main
+from mnist_pipeline.commands.verify import describe
 from mnist_pipeline.verify import Comparison, MetricComparison, Verification, VerifyError, compare_locks, verify
 from tests.repository import make_repository
 
@@ -50,15 +51,15 @@ def test_equal_locks_are_equal() -> None:
     assert len(result.files) == 5
     assert result.passed
     assert result.first_divergence is None
-    assert "5 of 5 files equal" in describe_verification(result)
-    assert describe_verification(result).endswith("PASSED")
+    assert "5 of 5 files equal" in describe(result)
+    assert describe(result).endswith("PASSED")
 
 
 def test_a_difference_names_the_stage_and_whether_its_inputs_were_equal() -> None:
     result = verification(list(compare_locks(LOCK, changed_lock("train", "outs", "model"))))
     assert not result.passed
     assert result.first_divergence == "train gave other bits from equal inputs: model"
-    text = describe_verification(result)
+    text = describe(result)
     assert "cpu: A when recorded, B here" in text
     assert text.endswith("FAILED")
 
@@ -91,7 +92,7 @@ def test_on_another_architecture_metrics_count(expected: float, got: float, pass
     metrics = [MetricComparison("metrics/test.json", "accuracy", expected, got)]
     result = verification(files, same_bits_expected=False, metrics=metrics)
     assert result.passed is passed
-    assert "not to be expected" in describe_verification(result)
+    assert "not to be expected" in describe(result)
 
 
 def test_stages_are_in_the_order_in_which_they_run() -> None:

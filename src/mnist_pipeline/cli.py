@@ -1,85 +1,40 @@
-"""The ``mnist`` command: what people do beside running stages. Parses and prints, nothing else."""
+"""The ``mnist`` command: what people do beside running stages. Each command is a module of ``commands``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
-from mnist_pipeline.files import write_json
-from mnist_pipeline.machine import describe_machine
-from mnist_pipeline.verify import RECORD, Verification, VerifyError, verify
+COMMANDS = ("verify",)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="mnist", description="Commands beside the pipeline's stages.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f"mnist_pipeline.commands.{name}")
+        command = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run, errors=module.ERRORS)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command."""
-    parser = argparse.ArgumentParser(prog="mnist", description="Commands beside the pipeline's stages.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    """Run a command.
 
-    verifying = commands.add_parser(
-        "verify",
-        help="prove that a fresh clone gives the committed results",
-        description="Clone HEAD into a temporary folder, run every stage there with an empty cache, and compare each "
-        "dependency, output, metric and plot with the committed dvc.lock. Exit status 1 if anything differs.",
-    )
-    verifying.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
-    verifying.add_argument("--quiet", action="store_true", help="do not show what the stages print")
-    verifying.add_argument(
-        "--record",
-        action="store_true",
-        help=f"if all is equal, describe this machine in {RECORD}",
-    )
-
-    args = parser.parse_args(arguments)
+    Each is a module with HELP, DESCRIPTION, ``add_arguments(parser)``, ``run(args)``, which prints the answer, and
+    ERRORS, the exceptions whose message is all that a person needs.
+    """
+    args = make_parser().parse_args(arguments)
     try:
-        _verify(args.json, quiet=args.quiet, record=args.record)
-    except VerifyError as error:
+        args.run(args)
+    except args.errors as error:
         sys.exit(f"mnist {args.command}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"mnist {args.command}: interrupted")
-
-
-def _verify(json_file: Path | None, *, quiet: bool, record: bool) -> None:
-    result = verify(Path.cwd(), quiet=quiet)
-    print(describe_verification(result))
-    if json_file is not None:
-        content = asdict(result) | {"passed": result.passed, "first_divergence": result.first_divergence}
-        write_json(json_file, content)
-    if not result.passed:
-        sys.exit(1)
-    if record and result.same_bits_expected:
-        write_json(Path(RECORD), describe_machine())
-
-
-def describe_verification(result: Verification) -> str:
-    """A table of all files, then what follows from it."""
-    rows = [("stage", "file", "expected", "got", "equal")]
-    rows += [
-        (each.stage, each.path, (each.expected or "-")[:8], (each.got or "-")[:8], "yes" if each.equal else "NO")
-        for each in result.files
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    equal = sum(each.equal for each in result.files)
-    lines += ["", f"{equal} of {len(result.files)} files equal, commit {result.commit[:10]}, {result.seconds:.0f} s."]
-    if result.first_divergence is not None:
-        lines.append(f"First divergence: {result.first_divergence}.")
-    if not result.same_bits_expected:
-        lines.append("The same bits are not to be expected here: this is no x86-64 Linux with AVX2. Metrics instead:")
-        lines += [
-            f"  {each.path} {each.name}: {each.expected:g} committed, {each.got:g} here, "
-            + ("within tolerance" if each.within_tolerance else "OUTSIDE tolerance")
-            for each in result.metrics
-        ]
-    if result.environment and not all(each.equal for each in result.files):
-        lines += [
-            "What differs from the machine of the committed results:",
-            *(f"  {line}" for line in result.environment),
-        ]
-    lines.append("PASSED" if result.passed else "FAILED")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
