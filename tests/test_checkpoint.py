@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mnist_pipeline import checkpoint as checkpoint_module
+from mnist_pipeline import training
 from mnist_pipeline.checkpoint import Checkpoint, State, run_key
 from mnist_pipeline.classifier import UNIT, Classifier, new_classifier
 from mnist_pipeline.params import Params
@@ -42,6 +43,12 @@ class Interrupting(Checkpoint):
             raise Killed
         self.left -= 1
         super().save(state)
+
+
+@pytest.fixture(autouse=True)
+def one_batch_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint can be made at the end of a block: here, after every batch."""
+    monkeypatch.setattr(training, "BLOCK_SIZE", 1)
 
 
 def run(params: Params, checkpoint: Checkpoint | None) -> tuple[Classifier, History]:

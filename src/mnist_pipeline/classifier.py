@@ -48,10 +48,13 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side)."""
-        pixels = images.flatten(1).to(torch.float32)  # (n, image_side²)
-        scaled = (pixels - self.scaling.mean) / self.scaling.sd
-        outputs: Tensor = self.network(scaled)
+        outputs: Tensor = self.network(self.inputs(images))
         return outputs
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the network sees, float32 (n, image_side²), of images, uint8 (n, image_side, image_side)."""
+        pixels = images.flatten(1).to(torch.float32)
+        return (pixels - self.scaling.mean) / self.scaling.sd
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """The probability of each class, float64 (n, classes), each row with the sum 1.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,6 +22,10 @@ from mnist_pipeline.moments import mean_and_sd
 from mnist_pipeline.objective import Loss, make_loss, make_optimizer, make_schedule
 from mnist_pipeline.params import OptimizersParams, TrainParams
 from mnist_pipeline.splits import Split
+
+# Batches are gathered, scaled and written down in blocks of about so many samples: what is done once a block costs next
+# to nothing a batch, even where a batch is one sample, and nothing waits for a GPU but the end of a block.
+BLOCK_SIZE = 1024
 
 
 class TrainingError(ArithmeticError):
@@ -94,7 +99,7 @@ class _Progress:
     """How far training is: what, with weights and optimizer, it needs to go on."""
 
     epoch: int = 1
-    batch: int = 0  # batches of this epoch that are done
+    batch: int = 0  # batches of this epoch that are done: whole blocks
     step: int = 0
     learning_rate: float = 0.0  # at the start of this epoch
     total_loss: float = 0.0  # of this epoch, over its samples
@@ -125,7 +130,8 @@ def fit(
     """
     name = classifier.params.optimizer
     loss_of = make_loss(classifier.params.loss)
-    optimizer = make_optimizer(name, optimizers, classifier.parameters())
+    weights = list(classifier.parameters())
+    optimizer = make_optimizer(name, optimizers, weights)
     schedule = make_schedule(params, optimizer, params.epochs * math.ceil(len(train) / params.batch_size))
     now = _resumed(checkpoint, classifier, optimizer, schedule) or _Progress()
     while now.epoch <= params.epochs:
@@ -133,35 +139,60 @@ def fit(
         if now.batch == 0:
             now.learning_rate = optimizer.param_groups[0]["lr"]
         batches = torch.split(epoch_order(len(train), params, now.epoch), params.batch_size)
-        title = f"epoch {now.epoch}/{params.epochs}"
-        for rows in tqdm(
-            batches[now.batch :], title, len(batches), initial=now.batch, unit="batch", leave=False, disable=None
-        ):
-            labels = train.labels[rows]
-            outputs = classifier(train.images[rows])
-            loss = loss_of(outputs, labels)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            if schedule is not None:
-                schedule.step()
-            value = loss.item()
-            now.step += 1
-            now.batch += 1
-            if not math.isfinite(value):
-                raise _diverged("the loss", value, now, name)
-            if now.step % params.log_every == 0:
-                now.history.steps.append(Step(now.step, value))
-            now.total_loss += value * len(rows)
-            now.correct += int((outputs.argmax(dim=1) == labels).sum())
-            if checkpoint is not None and checkpoint.due:
-                checkpoint.save(_state(now, classifier, optimizer))
+        with _progress_bar(now, params.epochs, len(batches)) as bar:
+            for block in _blocks(batches[now.batch :], params.batch_size):
+                rows = torch.cat(block)
+                inputs, labels = classifier.inputs(train.images[rows]), train.labels[rows]
+                taken = []
+                for inputs_of_batch, labels_of_batch in zip(
+                    torch.split(inputs, params.batch_size), torch.split(labels, params.batch_size), strict=True
+                ):
+                    outputs = classifier.network(inputs_of_batch)
+                    loss = loss_of(outputs, labels_of_batch)
+                    for weight in weights:
+                        weight.grad = None
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    optimizer.step()
+                    if schedule is not None:
+                        schedule.step()
+                    taken.append((loss.detach(), outputs.detach()))
+                _note(now, taken, labels, params.log_every, name)
+                bar.update(len(block))
+                if checkpoint is not None and checkpoint.due:
+                    checkpoint.save(_state(now, classifier, optimizer))
         now.history.epochs.append(_finished_epoch(now, classifier, len(train), validation, loss_of))
         now.epoch, now.batch, now.total_loss, now.correct = now.epoch + 1, 0, 0.0, 0
         if checkpoint is not None:
             checkpoint.save(_state(now, classifier, optimizer))
     classifier.eval()
     return now.history
+
+
+def _progress_bar(now: _Progress, epochs: int, batches: int) -> tqdm[NoReturn]:
+    return tqdm(
+        desc=f"epoch {now.epoch}/{epochs}", total=batches, initial=now.batch, unit="batch", leave=False, disable=None
+    )
+
+
+def _blocks(batches: tuple[Tensor, ...], batch_size: int) -> Iterator[tuple[Tensor, ...]]:
+    """Batches in groups of about BLOCK_SIZE samples."""
+    together = max(1, BLOCK_SIZE // batch_size)
+    for start in range(0, len(batches), together):
+        yield batches[start : start + together]
+
+
+def _note(now: _Progress, taken: list[tuple[Tensor, Tensor]], labels: Tensor, log_every: int, optimizer: str) -> None:
+    """Write down the steps of a block: the loss (scalar) and the outputs (n, classes) of each."""
+    losses = torch.stack([loss for loss, _ in taken]).tolist()
+    for value, (_, outputs) in zip(losses, taken, strict=True):
+        now.step += 1
+        now.batch += 1
+        if not math.isfinite(value):
+            raise _diverged("the loss", value, now, optimizer)
+        if now.step % log_every == 0:
+            now.history.steps.append(Step(now.step, value))
+        now.total_loss += value * len(outputs)
+    now.correct += int((torch.cat([outputs for _, outputs in taken]).argmax(dim=1) == labels).sum())
 
 
 def _finished_epoch(now: _Progress, classifier: Classifier, samples: int, validation: Samples, loss_of: Loss) -> Epoch:
