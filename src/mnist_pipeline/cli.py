@@ -5,34 +5,37 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-COMMANDS = ("verify",)
+COMMANDS = {
+    "ladder": "run the improvements of experiments.yaml, and say what each was worth",
+    "verify": "prove that a fresh clone gives the committed results",
+}
+"""Each a module with DESCRIPTION, ``add_arguments(parser)``, and ``run(args)``, which prints the answer or exits with a
+message. Heavy libraries are imported where they are used, so that ``mnist --help`` answers at once."""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """The parser of all commands, with the arguments of those in ``details``."""
     parser = argparse.ArgumentParser(prog="mnist", description="Commands beside the pipeline's stages.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name, summary in COMMANDS.items():
+        if name not in details:
+            commands.add_parser(name, help=summary)
+            continue
         module = importlib.import_module(f"mnist_pipeline.commands.{name}")
-        command = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
+        command = commands.add_parser(name, help=summary, description=module.DESCRIPTION)
         module.add_arguments(command)
-        command.set_defaults(run=module.run, errors=module.ERRORS)
+        command.set_defaults(run=module.run)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command.
-
-    Each is a module with HELP, DESCRIPTION, ``add_arguments(parser)``, ``run(args)``, which prints the answer, and
-    ERRORS, the exceptions whose message is all that a person needs.
-    """
-    args = make_parser().parse_args(arguments)
+    """Run a command."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = make_parser(words[:1]).parse_args(words)
     try:
         args.run(args)
-    except args.errors as error:
-        sys.exit(f"mnist {args.command}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"mnist {args.command}: interrupted")
 

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mnist_pipeline.yaml12 import YamlError, read_yaml
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -210,52 +211,6 @@ class Params(Section):
     runtime: RuntimeParams
 
 
-class _Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with the numbers and booleans of YAML 1.2, which is what DVC writes, and no duplicate keys.
-
-    Plain PyYAML follows YAML 1.1, where ``1e-3`` is a string and ``on`` is a boolean.
-    """
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 -- PyYAML's own way to configure a loader
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:int")
-        ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} appears twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_decimal(self, node: yaml.ScalarNode) -> int:
-        return int(node.value)
-
-    def construct_exponent(self, node: yaml.ScalarNode) -> float:
-        return float(node.value)
-
-
-for _tag, _pattern, _first in (
-    ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("tag:yaml.org,2002:int", r"^[-+]?[0-9]+$", "-+0123456789"),
-    (
-        "tag:yaml.org,2002:float",
-        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)$",
-        "-+.0123456789",
-    ),
-):
-    _Yaml12Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
-_Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _Yaml12Loader.construct_decimal)
-_Yaml12Loader.add_constructor("tag:yaml.org,2002:float", _Yaml12Loader.construct_exponent)
-
-
 def load_params(path: Path) -> Params:
     """Read and check the whole of a params.yaml.
 
@@ -264,20 +219,19 @@ def load_params(path: Path) -> Params:
             names each one, what it must be, and what it was.
     """
     try:
-        content = yaml.load(path.read_text("utf-8"), Loader=_Yaml12Loader)  # noqa: S506 -- a SafeLoader
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run from the root of the repository") from None
-    except UnicodeDecodeError as error:
-        raise ParamsError(f"{path}: must be UTF-8 text; {error}") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # `!!int x`, a list as a key, `[[[...`
-        raise ParamsError(f"{path}: must be YAML; {error}") from None
-    if not isinstance(content, dict):
-        raise ParamsError(f"{path}: must be sections with keys below them, was {type(content).__name__}")
+        content = read_yaml(path)
+    except YamlError as error:
+        raise ParamsError(str(error)) from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        problems = [_describe(problem) for problem in error.errors()]
-        raise ParamsError("\n".join(f"{path}: {problem}" for problem in problems)) from None
+        raise ParamsError("\n".join(f"{path}: {problem}" for problem in problems_of(error, Params))) from None
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Each of the problems that pydantic found in a model's content, as a sentence."""
+    keys = known_keys(model)
+    return [_describe(problem, keys) for problem in error.errors()]
 
 
 def known_keys(model: type[BaseModel] = Params) -> dict[str, tuple[str, ...]]:
@@ -290,13 +244,13 @@ def known_keys(model: type[BaseModel] = Params) -> dict[str, tuple[str, ...]]:
     return keys
 
 
-def _describe(problem: Any) -> str:
+def _describe(problem: Any, keys: dict[str, tuple[str, ...]]) -> str:
     """One of pydantic's errors as a sentence: which key, what it must be, what it was."""
     path = [str(part) for part in problem["loc"]]
     name = ".".join(path)
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        siblings = known_keys().get(".".join(path[:-1]), ())
+        siblings = keys.get(".".join(path[:-1]), ())
         close = difflib.get_close_matches(path[-1], siblings, n=1, cutoff=0.5)
         nearest = f"; did you mean {close[0]!r}?" if close else ""
         return f"{name} is not a known key{nearest}" + (f" (known here: {', '.join(siblings)})" if siblings else "")

@@ -11,12 +11,10 @@ from mnist_pipeline.files import write_json
 from mnist_pipeline.machine import describe_machine
 from mnist_pipeline.verify import RECORD, Verification, VerifyError, verify
 
-HELP = "prove that a fresh clone gives the committed results"
 DESCRIPTION = (
     "Clone HEAD into a temporary folder, run every stage there with an empty cache, and compare each dependency, "
     "output, metric and plot with the committed dvc.lock. Exit status 1 if anything differs."
 )
-ERRORS = (VerifyError,)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Verify, print, and exit with status 1 if anything differs."""
-    result = verify(Path.cwd(), quiet=args.quiet)
+    try:
+        result = verify(Path.cwd(), quiet=args.quiet)
+    except VerifyError as error:
+        sys.exit(f"mnist verify: {error}")
     print(describe(result))
     if args.json is not None:
         content = asdict(result) | {"passed": result.passed, "first_divergence": result.first_divergence}

@@ -1,0 +1,219 @@
+"""The runs of the ladder as experiments of DVC: what is done, what is to do, and DVC's own queue to do it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_pipeline.ladder import Ladder, Run
+from mnist_pipeline.revisions import EXPERIMENTS, experiments, read_file
+from mnist_pipeline.yaml12 import parse_yaml
+
+DECISIVE_STAGES = ("train", "evaluate")
+"""The stages whose inputs say whether an experiment still stands for its run."""
+
+SECONDS_FOLDER = Path(".scratch/ladder")
+"""Where it is kept, outside git, how long a run trained."""
+
+POLL_SECONDS = 1.0
+LOST_AFTER_SECONDS = 30.0
+LOG_LINES = 12
+
+
+class ExperimentError(RuntimeError):
+    """Experiments cannot be run here."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run: which.
+        commit: of the experiment; None: it failed.
+        seconds: how long it trained; None: not known, since DVC had its result at hand, or it failed.
+        log: the end of what it printed, if it failed.
+    """
+
+    run: Run
+    commit: str | None
+    seconds: float | None
+    log: str = ""
+
+
+def check_ready(repository: Path) -> None:
+    """See that experiments made now are of the commit, and that they find the data.
+
+    Raises:
+        ExperimentError: something that git tracks is changed, or the data was never prepared here.
+    """
+    changed = _run(repository, "git", "status", "--porcelain", "--untracked-files=no")
+    if changed:
+        files = ", ".join(line[3:] for line in changed.splitlines())
+        raise ExperimentError(f"an experiment would take uncommitted changes with it; commit or stash first: {files}")
+    lock = parse_yaml(read_file(repository, "HEAD", "dvc.lock").decode(), "dvc.lock of HEAD")
+    for out in lock["stages"]["validate"]["outs"]:
+        if not Path(repository, out["path"]).exists():
+            raise ExperimentError(f"{out['path']} is not here, and each experiment would make it anew; run dvc repro")
+
+
+def finished(repository: Path, ladder: Ladder, runs: list[Run]) -> dict[Run, str]:
+    """The experiments that stand for runs: of their name, with the code, data and params of now; their commits."""
+    lock = parse_yaml((repository / "dvc.lock").read_text("utf-8"), "dvc.lock")
+    now = {name: _content_of_deps(repository, lock["stages"][name]) for name in DECISIVE_STAGES}
+    known = experiments(repository)
+    found = {}
+    for run in runs:
+        wanted = ladder.params_of(run).model_dump(mode="json")
+        for commit in known.get(run.name, []):
+            if _stands(repository, commit, now, wanted):
+                found[run] = commit
+                break
+    return found
+
+
+def _content_of_deps(repository: Path, stage: dict[str, Any]) -> dict[str, str]:
+    """The MD5 of each dependency of a stage: of code as it is now, of data as the lock has it; of the model, none."""
+    return {
+        dep["path"]: dep["md5"]
+        if dep["path"].startswith("data/")
+        else hashlib.md5((repository / dep["path"]).read_bytes(), usedforsecurity=False).hexdigest()
+        for dep in stage["deps"]
+        if not dep["path"].startswith("models/")
+    }
+
+
+def _stands(repository: Path, commit: str, now: dict[str, dict[str, str]], wanted: dict[str, Any]) -> bool:
+    locked = parse_yaml(read_file(repository, commit, "dvc.lock").decode(), f"dvc.lock of {commit[:10]}")["stages"]
+    for name, deps in now.items():
+        stage = locked.get(name)
+        if stage is None:
+            return False
+        theirs = {dep["path"]: dep["md5"] for dep in stage["deps"]}
+        if any(theirs.get(path) != md5 for path, md5 in deps.items()):
+            return False
+        for section, values in stage.get("params", {}).get("params.yaml", {}).items():
+            if values != wanted.get(section):
+                return False
+    return True
+
+
+def run_all(repository: Path, ladder: Ladder, runs: list[Run], jobs: int) -> Iterator[Outcome]:
+    """Run experiments through DVC's queue and give each outcome as it comes.
+
+    What stands in the queue already, from a call that was interrupted, is waited for and not queued again. When an
+    experiment is done, older ones of its name are removed.
+    """
+    from dvc.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        queue = repo.experiments.celery_queue
+        _clear_dead(repository, queue, runs)
+        waiting = {entry.name for entry in [*queue.iter_queued(), *queue.iter_active()]}
+        seen_failures = {done.entry.stash_rev for done in queue.iter_failed()}
+        before = {name: set(commits) for name, commits in experiments(repository).items()}
+        for run in runs:
+            if run.name not in waiting:
+                _queue(repository, ladder, run)
+        _run(repository, "dvc", "queue", "start", "--jobs", str(jobs))
+        left = {run.name: run for run in runs}
+        idle_since: float | None = None
+        while left:
+            time.sleep(POLL_SECONDS)
+            known = experiments(repository)
+            for name, run in list(left.items()):
+                if new := [commit for commit in known.get(name, []) if commit not in before.get(name, set())]:
+                    del left[name]
+                    _remove_others(repository, name, new[0])
+                    yield Outcome(run, new[0], _note_seconds(repository, queue, name, new[0]))
+            for done in list(queue.iter_failed()):
+                if done.entry.stash_rev not in seen_failures and done.entry.name in left:
+                    seen_failures.add(done.entry.stash_rev)
+                    yield Outcome(left.pop(done.entry.name), None, None, _log_end(queue, done.entry.stash_rev))
+            busy = any(True for _ in queue.iter_queued()) or any(True for _ in queue.iter_active())
+            idle_since = None if busy else idle_since or time.monotonic()
+            if left and idle_since is not None and time.monotonic() - idle_since > LOST_AFTER_SECONDS:
+                for run in left.values():
+                    yield Outcome(run, None, None, "it left the queue without a result; see .dvc/tmp/exps/celery/*.out")
+                return
+
+
+def _queue(repository: Path, ladder: Ladder, run: Run) -> None:
+    rung = ladder.rungs[run.rung]
+    settings = [word for setting in ladder.settings(run) for word in ("--set-param", setting)]
+    message = f"{rung.title} (seed {run.seed}): {rung.why}"
+    _run(repository, "dvc", "exp", "run", "--queue", "--name", run.name, "--message", message, *settings)
+
+
+def _clear_dead(repository: Path, queue: Any, runs: list[Run]) -> None:
+    """Take experiments out of the queue whose process is gone: after a power cut DVC takes them for running."""
+    names = {run.name for run in runs}
+    for entry in list(queue.iter_active()):
+        process = queue.proc.get(entry.stash_rev)
+        if entry.name in names and (process is None or not _alive(process.pid)) and not queue.worker_status():
+            _run(repository, "dvc", "queue", "kill", "--force", entry.name)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _remove_others(repository: Path, name: str, commit: str) -> None:
+    """Remove the experiments of a name but one, so that the name stands for it alone."""
+    refs = _run(repository, "git", "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS)
+    for line in refs.splitlines():
+        other, ref = line.split(" ", 1)
+        if ref.rsplit("/", 1)[1] == name and other != commit and ref.count("/") == 4:
+            _run(repository, "git", "update-ref", "-d", ref, other)
+
+
+def _note_seconds(repository: Path, queue: Any, name: str, commit: str) -> float | None:
+    """How long training took, from what the run printed; kept for later reports."""
+    for done in queue.iter_success():
+        if done.entry.name == name and done.result is not None:
+            found = re.findall(r"^train: \d+ epochs in ([0-9.]+) s$", _log(queue, done.entry.stash_rev), re.MULTILINE)
+            if found:
+                folder = repository / SECONDS_FOLDER
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{commit}.json").write_text(json.dumps({"seconds": float(found[-1])}), "utf-8")
+                return float(found[-1])
+    return None
+
+
+def seconds_of(repository: Path, commit: str) -> float | None:
+    """How long an experiment trained here; None: not known."""
+    path = repository / SECONDS_FOLDER / f"{commit}.json"
+    return float(json.loads(path.read_text("utf-8"))["seconds"]) if path.exists() else None
+
+
+def _log(queue: Any, stash_rev: str) -> str:
+    process = queue.proc.get(stash_rev)
+    if process is None or not Path(process.stdout).exists():
+        return ""
+    return Path(process.stdout).read_text("utf-8", errors="replace")
+
+
+def _log_end(queue: Any, stash_rev: str) -> str:
+    lines = [line for line in _log(queue, stash_rev).splitlines() if line.strip()]
+    return "\n".join(lines[-LOG_LINES:]) or "it failed before its first stage; see .dvc/tmp/exps/celery/*.out"
+
+
+def _run(repository: Path, *command: str) -> str:
+    words = [sys.executable, "-m", *command] if command[0] == "dvc" else list(command)
+    ran = subprocess.run(words, cwd=repository, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise ExperimentError(f"{' '.join(command[:3])}: {(ran.stderr or ran.stdout).strip()}")
+    return ran.stdout
