@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Collection, Sequence
 
 COMMANDS = {
+    "compare": "say whether one of two runs is better, and on which digits",
     "ladder": "run the improvements of experiments.yaml, and say what each was worth",
     "verify": "prove that a fresh clone gives the committed results",
 }
@@ -36,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = make_parser(words[:1]).parse_args(words)
     try:
         args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(f"mnist {args.command}: interrupted")
 

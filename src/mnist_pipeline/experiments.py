@@ -118,33 +118,57 @@ def run_all(repository: Path, ladder: Ladder, runs: list[Run], jobs: int) -> Ite
     with Repo(str(repository)) as repo:
         queue = repo.experiments.celery_queue
         _clear_dead(repository, queue, runs)
+        watch = _Watch(repository, queue, runs)
         waiting = {entry.name for entry in [*queue.iter_queued(), *queue.iter_active()]}
-        seen_failures = {done.entry.stash_rev for done in queue.iter_failed()}
-        before = {name: set(commits) for name, commits in experiments(repository).items()}
-        for run in runs:
+        for number, run in enumerate(runs, start=1):
             if run.name not in waiting:
                 _queue(repository, ladder, run)
-        _run(repository, "dvc", "queue", "start", "--jobs", str(jobs))
-        left = {run.name: run for run in runs}
-        idle_since: float | None = None
-        while left:
+            if number in (jobs, len(runs)):  # the first start at once: queueing a hundred takes a minute
+                _start_workers(repository, jobs)
+        while watch.left:
             time.sleep(POLL_SECONDS)
-            known = experiments(repository)
-            for name, run in list(left.items()):
-                if new := [commit for commit in known.get(name, []) if commit not in before.get(name, set())]:
-                    del left[name]
-                    _remove_others(repository, name, new[0])
-                    yield Outcome(run, new[0], _note_seconds(repository, queue, name, new[0]))
-            for done in list(queue.iter_failed()):
-                if done.entry.stash_rev not in seen_failures and done.entry.name in left:
-                    seen_failures.add(done.entry.stash_rev)
-                    yield Outcome(left.pop(done.entry.name), None, None, _log_end(queue, done.entry.stash_rev))
-            busy = any(True for _ in queue.iter_queued()) or any(True for _ in queue.iter_active())
-            idle_since = None if busy else idle_since or time.monotonic()
-            if left and idle_since is not None and time.monotonic() - idle_since > LOST_AFTER_SECONDS:
-                for run in left.values():
-                    yield Outcome(run, None, None, "it left the queue without a result; see .dvc/tmp/exps/celery/*.out")
-                return
+            yield from watch.ended()
+
+
+class _Watch:
+    """Waits for runs that are in the queue.
+
+    Attributes:
+        left: the runs that have not ended, by name.
+    """
+
+    def __init__(self, repository: Path, queue: Any, runs: list[Run]) -> None:
+        self.left = {run.name: run for run in runs}
+        self._repository = repository
+        self._queue = queue
+        self._before = {commit for commits in experiments(repository).values() for commit in commits}
+        self._failed_before = {done.entry.stash_rev for done in queue.iter_failed()}
+        self._idle_since: float | None = None
+
+    def ended(self) -> Iterator[Outcome]:
+        """The runs that ended since the last call."""
+        known = experiments(self._repository)
+        for name in list(self.left):
+            if new := [commit for commit in known.get(name, []) if commit not in self._before]:
+                _remove_others(self._repository, name, new[0])
+                seconds = _note_seconds(self._repository, self._queue, name, new[0])
+                yield Outcome(self.left.pop(name), new[0], seconds)
+        for done in list(self._queue.iter_failed()):
+            if done.entry.stash_rev not in self._failed_before and done.entry.name in self.left:
+                log = _log_end(self._queue, done.entry.stash_rev)
+                yield Outcome(self.left.pop(done.entry.name), None, None, log)
+        if self._is_lost():
+            for name in list(self.left):
+                reason = "it left the queue without a result; see .dvc/tmp/exps/celery/*.out"
+                yield Outcome(self.left.pop(name), None, None, reason)
+
+    def _is_lost(self) -> bool:
+        """Whether nothing has been in the queue for so long that no result will come."""
+        if any(True for _ in self._queue.iter_queued()) or any(True for _ in self._queue.iter_active()):
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or time.monotonic()
+        return time.monotonic() - self._idle_since > LOST_AFTER_SECONDS
 
 
 def _queue(repository: Path, ladder: Ladder, run: Run) -> None:
@@ -152,6 +176,14 @@ def _queue(repository: Path, ladder: Ladder, run: Run) -> None:
     settings = [word for setting in ladder.settings(run) for word in ("--set-param", setting)]
     message = f"{rung.title} (seed {run.seed}): {rung.why}"
     _run(repository, "dvc", "exp", "run", "--queue", "--name", run.name, "--message", message, *settings)
+
+
+def _start_workers(repository: Path, jobs: int) -> None:
+    # No pipe for its output: the workers would inherit it, and reading it would wait for their end.
+    command = [sys.executable, "-m", "dvc", "queue", "start", "--jobs", str(jobs)]
+    ran = subprocess.run(command, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if ran.returncode:
+        raise ExperimentError(f"{' '.join(command[2:])} ended with {ran.returncode}; run it to see why")
 
 
 def _clear_dead(repository: Path, queue: Any, runs: list[Run]) -> None:

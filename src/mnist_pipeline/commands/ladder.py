@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 
 DESCRIPTION = (
@@ -88,9 +87,8 @@ def _run(rungs: list[str], seeds: int | None, jobs: int) -> None:
         return
     remaining = Remaining({run.rung: run.seconds for run in read_runs() if run.seconds is not None}, left, jobs)
     failed: list[Outcome] = []
-    started = time.monotonic()
     for number, outcome in enumerate(run_all(here, ladder, left, jobs), start=1):
-        remaining.note(outcome.run, outcome.seconds, time.monotonic() - started)
+        remaining.note(outcome.run, outcome.seconds)
         place = f"[{number:>{len(str(len(left)))}}/{len(left)}] {outcome.run.name:<24}"
         if outcome.commit is None:
             failed.append(outcome)

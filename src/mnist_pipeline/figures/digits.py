@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 
@@ -16,7 +16,7 @@ def draw_digit(axes: Axes, image: NDArray[np.uint8]) -> None:
     axes.set_axis_off()
 
 
-def draw_digits(figure: Figure, images: NDArray[np.uint8], captions: Sequence[str], columns: int) -> None:
+def draw_digits(figure: Figure | SubFigure, images: NDArray[np.uint8], captions: Sequence[str], columns: int) -> None:
     """Fill a figure with images, uint8 (n, side, side), row by row."""
     rows = -(-len(images) // columns)
     grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)

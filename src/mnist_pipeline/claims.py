@@ -1,0 +1,152 @@
+"""The tutorial's claims, each held against the runs of the ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from mnist_pipeline.paired import Difference, paired_t
+from mnist_pipeline.record import RecordedRun
+from mnist_pipeline.standings import LEVEL, Change, compare_runs
+
+LIMIT = 0.97
+"""What the tutorial takes for the limit of a network with one hidden layer."""
+
+Runs = Mapping[str, list[RecordedRun]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, whether it holds, and by which numbers."""
+
+    text: str
+    verdict: str
+    numbers: str
+
+
+def claims(runs: list[RecordedRun]) -> list[Claim]:
+    """The six claims, each by its own paired tests over seeds; one whose rungs have no runs is left out."""
+    rungs: dict[str, list[RecordedRun]] = {}
+    for run in runs:
+        rungs.setdefault(run.rung, []).append(run)
+    return [test(rungs) for needed, test in CLAIMS if all(len(rungs.get(name, [])) > 1 for name in needed)]
+
+
+def _loss(rungs: Runs) -> Claim:
+    better = _accuracy(rungs, "start", "bce")
+    early = _course(rungs, "start", "bce", "early_loss")
+    swing = _course(rungs, "start", "bce", "swing")
+    return Claim(
+        "BCE beats MSE, but its loss falls more slowly and is noisier.",
+        _all(_told(better.difference), _told(early), _told(swing)),
+        f"{_points(better)}; losses, over that of a guess that knows nothing: mean of the first epoch "
+        f"{_from_to(rungs, 'start', 'bce', 'early_loss')}, "
+        f"standard deviation in the last (swing) {_from_to(rungs, 'start', 'bce', 'swing')}",
+    )
+
+
+def _activation(rungs: Runs) -> Claim:
+    better = _accuracy(rungs, "start", "leaky-relu")
+    swing = _course(rungs, "start", "leaky-relu", "swing")
+    return Claim(
+        "LeakyReLU beats the sigmoid, and the swings shrink.",
+        _all(_told(better.difference), _told(_negative(swing))),
+        f"{_points(better)}; swing {_from_to(rungs, 'start', 'leaky-relu', 'swing')}",
+    )
+
+
+def _optimizer(rungs: Runs) -> Claim:
+    worse = _accuracy(rungs, "leaky-relu", "adam")
+    advice = _accuracy(rungs, "adam", "adam-sigmoid-mse")
+    return Claim(
+        "Adam is slightly worse where the output is a LeakyReLU, and does better with a sigmoid.",
+        _all(_told(_negative(worse.difference)), _told(advice.difference)),
+        f"Adam {_points(worse)}; then the sigmoid {_points(advice)}",
+    )
+
+
+def _normalisation(rungs: Runs) -> Claim:
+    layer = _accuracy(rungs, "leaky-relu", "layer-norm")
+    swing = _course(rungs, "leaky-relu", "layer-norm", "swing")
+    inputs = _accuracy(rungs, "leaky-relu", "input-norm")
+    return Claim(
+        "LayerNorm stabilises training, and normalising the inputs helps, too.",
+        f"LayerNorm: {_all(_told(_negative(swing)), _told(layer.difference))}; inputs: {_told(inputs.difference)}",
+        f"LayerNorm {_points(layer)}, swing {_from_to(rungs, 'leaky-relu', 'layer-norm', 'swing')}; "
+        f"normalised inputs {_points(inputs)}",
+    )
+
+
+def _one_at_a_time(rungs: Runs) -> Claim:
+    swing = _course(rungs, "shuffle", "mini-batches", "swing")
+    before, after = (fmean(run.swing for run in rungs[name]) for name in ("shuffle", "mini-batches"))
+    return Claim(
+        "The swings of the combined network come from visiting one sample at a time.",
+        _told(_negative(swing)),
+        f"with batches of 128 the swing is {before / after:.1f} times as small "
+        f"({_from_to(rungs, 'shuffle', 'mini-batches', 'swing')}); a mean of 128 independent losses alone would make "
+        f"it {128**0.5:.1f} times as small, so that it is the dots that calm down more than the network",
+    )
+
+
+def _limit(rungs: Runs) -> Claim:
+    accuracies = [run.accuracy for run in rungs["default"]]
+    above = paired_t([accuracy - LIMIT for accuracy in accuracies])
+    return Claim(
+        f"{LIMIT} may be the limit of a fully connected network with one hidden layer.",
+        {"holds": "fails", "fails": "holds"}.get(_told(above), "cannot be told"),
+        f"the same 784-200-10 with the settings of `params.yaml` reaches {fmean(accuracies):.4f} ± "
+        f"{stdev(accuracies):.4f} (n = {len(accuracies)})",
+    )
+
+
+CLAIMS: list[tuple[tuple[str, ...], Callable[[Runs], Claim]]] = [
+    (("start", "bce"), _loss),
+    (("start", "leaky-relu"), _activation),
+    (("leaky-relu", "adam", "adam-sigmoid-mse"), _optimizer),
+    (("leaky-relu", "layer-norm", "input-norm"), _normalisation),
+    (("shuffle", "mini-batches"), _one_at_a_time),
+    (("default",), _limit),
+]
+
+
+def _accuracy(rungs: Runs, before: str, after: str) -> Change:
+    change = compare_runs(rungs[before], rungs[after])
+    assert change is not None, "both have seed 0"
+    return change
+
+
+def _course(rungs: Runs, before: str, after: str, figure: str) -> Difference:
+    """The difference of a figure of the course of training, paired by seed."""
+    known = {run.seed: getattr(run, figure) for run in rungs[before]}
+    return paired_t([getattr(run, figure) - known[run.seed] for run in rungs[after] if run.seed in known])
+
+
+def _negative(difference: Difference) -> Difference:
+    low, high = difference.high, difference.low
+    return Difference(-difference.mean, None if low is None else -low, None if high is None else -high, difference.p)
+
+
+def _told(difference: Difference) -> str:
+    """Whether a claim of a positive difference holds."""
+    if difference.p is None or difference.p > LEVEL:
+        return "cannot be told"
+    return "holds" if difference.mean > 0 else "fails"
+
+
+def _all(*parts: str) -> str:
+    """Whether all parts of a claim hold."""
+    if len(set(parts)) == 1:
+        return parts[0]
+    return "holds in part" if "holds" in parts else "fails" if "fails" in parts else "cannot be told"
+
+
+def _points(change: Change) -> str:
+    difference = change.difference
+    p = "" if difference.p is None else f", p = {difference.p:.2g}"
+    return f"{100 * difference.mean:+.2f} points{p}"
+
+
+def _from_to(rungs: Runs, before: str, after: str, figure: str) -> str:
+    return " → ".join(f"{fmean(getattr(run, figure) for run in rungs[name]):.2f}" for name in (before, after))

@@ -1,0 +1,177 @@
+"""``mnist compare``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mnist_pipeline.compare import (
+    TEST_ARRAYS,
+    WORKSPACE,
+    ClassChange,
+    CompareError,
+    Comparison,
+    Evaluated,
+    accuracy_of,
+    compare,
+    load_evaluated,
+)
+from mnist_pipeline.revisions import RevisionError
+from mnist_pipeline.yaml12 import YamlError
+
+DESCRIPTION = (
+    "Compare two runs, each the name of an experiment, a git revision, or the word workspace: accuracy with intervals, "
+    "which test samples were fixed and which broken, whether that is more than chance, and which settings differ. "
+    "Reads what git has of them and checks nothing out."
+)
+LEVEL = 0.05
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("before", nargs="?", default="HEAD", metavar="A", help="the first run (default: HEAD)")
+    parser.add_argument("after", nargs="?", default=WORKSPACE, metavar="B", help="the second (default: workspace)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--md", action="store_true", help="print Markdown, as for a comment on a pull request")
+    parser.add_argument("--figure", type=Path, metavar="PNG", help="draw the fixed and the broken digits there")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare and print."""
+    here = Path.cwd()
+    try:
+        result = compare(load_evaluated(here, args.before), load_evaluated(here, args.after))
+        if args.figure is not None:
+            _draw(result, here / TEST_ARRAYS, args.figure)
+    except (CompareError, RevisionError, YamlError, OSError) as error:
+        sys.exit(f"mnist compare: {error}")
+    if args.json:
+        print(json.dumps(as_json(result), indent=2))
+    else:
+        print(as_markdown(result) if args.md else as_text(result))
+
+
+def _draw(result: Comparison, arrays: Path, picture: Path) -> None:
+    from mnist_pipeline.figures.changes import draw_changes
+    from mnist_pipeline.figures.style import save_figure
+    from mnist_pipeline.splits import SplitError, load_split
+
+    try:
+        split = load_split(arrays)
+    except SplitError as error:
+        raise CompareError(f"the digits cannot be drawn; {error}; run dvc repro or dvc pull") from None
+    if [split.classes[label] for label in split.labels] != [sample.actual for sample in result.before.samples]:
+        raise CompareError(f"the digits cannot be drawn: {arrays} is not the data on which the two were evaluated")
+    save_figure(picture, draw_changes(result, split.images))
+
+
+def as_json(result: Comparison) -> dict[str, Any]:
+    """All of a comparison for programs."""
+    return {
+        "before": _side(result.before),
+        "after": _side(result.after),
+        "samples": len(result.before.samples),
+        "difference": result.difference,
+        "mcnemar_p": result.p,
+        "fixed": result.fixed,
+        "broken": result.broken,
+        "classes": [vars(each) for each in result.classes],
+        "params": {name: {"before": before, "after": after} for name, before, after in result.params},
+    }
+
+
+def _side(run: Evaluated) -> dict[str, Any]:
+    accuracy, low, high = accuracy_of(run)
+    return {
+        "name": run.name,
+        "commit": run.commit,
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "errors": len(run.samples) - run.correct,
+    }
+
+
+def verdict(result: Comparison) -> str:
+    """What follows, in words."""
+    before, after = result.before.name, result.after.name
+    if not result.fixed and not result.broken:
+        return "Both get the same samples right."
+    changed = f"{after} fixes {len(result.fixed)} samples and breaks {len(result.broken)}"
+    points = f"{100 * result.difference:+.2f} points"
+    if result.p > LEVEL:
+        return f"{changed} ({points}): no difference can be told (exact McNemar p = {result.p:.2g})."
+    better, worse = (after, before) if result.difference > 0 else (before, after)
+    return (
+        f"{changed} ({points}): this model of {better} is better than that of {worse} (exact McNemar p = "
+        f"{result.p:.2g}). Another seed could say otherwise: for settings rather than models, see mnist ladder."
+    )
+
+
+def _accuracies(result: Comparison) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for run in (result.before, result.after):
+        accuracy, low, high = accuracy_of(run)
+        errors = len(run.samples) - run.correct
+        rows.append((run.name, f"{accuracy:.4f}", f"{low:.4f} to {high:.4f}", str(errors)))
+    return rows
+
+
+def _class_row(each: ClassChange) -> tuple[str, ...]:
+    before, after = each.correct_before / each.samples, each.correct_after / each.samples
+    gained = 100 * (after - before)
+    return (
+        each.name,
+        str(each.samples),
+        f"{before:.4f}",
+        f"{after:.4f}",
+        f"{gained:+.2f}",
+        str(each.fixed),
+        str(each.broken),
+    )
+
+
+def _tables(result: Comparison) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
+        (("run", "test accuracy", "95 % interval", "errors"), [*_accuracies(result)]),
+        (
+            ("class", "samples", "A right", "B right", "points", "fixed", "broken"),
+            [_class_row(each) for each in result.classes],
+        ),
+    ]
+    if result.params:
+        rows = [(name, _value(before), _value(after)) for name, before, after in result.params]
+        tables.append((("setting", "A", "B"), [*rows]))
+    return tables
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else json.dumps(value)
+
+
+def as_text(result: Comparison) -> str:
+    """A comparison for a terminal."""
+    blocks = []
+    for header, rows in _tables(result):
+        lines = [header, *rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        blocks.append(
+            "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+        )
+    blocks.insert(1, verdict(result))
+    return "\n\n".join(blocks)
+
+
+def as_markdown(result: Comparison) -> str:
+    """A comparison for a pull request."""
+    blocks = []
+    for header, rows in _tables(result):
+        lines = [header, ["---"] * len(header), *rows]
+        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    blocks.insert(1, verdict(result))
+    title = f"### `{result.before.name}` → `{result.after.name}`"
+    return "\n\n".join([title, *blocks])
