@@ -1,6 +1,6 @@
 """Measure what benchmarks/README.md states, and write it there.
 
-    python benchmarks/run.py              everything, about half an hour on two cores
+    python benchmarks/run.py              everything, about an hour on two cores
     python benchmarks/run.py default data  some sections
     python benchmarks/run.py --report      only the tables, from benchmarks/results/
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import csv
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -25,54 +27,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+
+from mnist_pipeline.ladder import load_ladder
+from mnist_pipeline.paired import mcnemar
+from mnist_pipeline.params import Params
+from mnist_pipeline.record import RecordedRun
+from mnist_pipeline.standings import LEVEL, compare_runs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "benchmarks" / "README.md", ROOT / "README.md")
+PAGE = ROOT / "benchmarks" / "README.md"
 ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split in ("train", "test")}
 TABLES = {split: ROOT / "data" / "raw" / f"mnist_{split}.csv" for split in ("train", "test")}
-
-# The tutorial's loop: one sample at a time, in the order of the file, three epochs, all rows, plain SGD or Adam.
-TUTORIAL = {
-    "data.validation_size": 0,
-    "train.batch_size": 1,
-    "train.epochs": 3,
-    "train.shuffle": False,
-    "train.schedule": "constant",
-    "optimizers.sgd": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
-    "optimizers.adam.learning_rate": 0.001,
-    "model.layer_norm": False,
-    "model.hidden_activation": "sigmoid",
-    "model.output_activation": "sigmoid",
-    "model.loss": "mse",
-    "model.optimizer": "sgd",
-}
-LEAKY = {"model.hidden_activation": "leaky_relu", "model.output_activation": "leaky_relu"}
-TOGETHER = {"model.hidden_activation": "leaky_relu", "model.layer_norm": True, "model.loss": "bce"}
-
-# Step of the tutorial: what it changes, and the accuracy that it publishes.
-VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
-    "starting point: sigmoid, MSE, SGD": ({}, "not given"),
-    "1 loss function: BCE": ({"model.loss": "bce"}, "0.9031"),
-    "2 activation: LeakyReLU": (LEAKY, "about 0.97"),
-    "3 optimizer: LeakyReLU, Adam": ({**LEAKY, "model.optimizer": "adam"}, "0.9597"),
-    "3b its advice: Adam, sigmoid output, MSE": (
-        {"model.hidden_activation": "leaky_relu", "model.optimizer": "adam"},
-        "not given",
-    ),
-    "3b its advice: Adam, sigmoid output, BCE": (
-        {"model.hidden_activation": "leaky_relu", "model.optimizer": "adam", "model.loss": "bce"},
-        "not given",
-    ),
-    "4 normalisation: LeakyReLU, LayerNorm": ({**LEAKY, "model.layer_norm": True}, "a picture only"),
-    "5 all together, SGD": (TOGETHER, "about 0.97"),
-    "5 all together, Adam": ({**TOGETHER, "model.optimizer": "adam"}, "about 0.97"),
-}
+SPLITS = 2000
 
 
 def default() -> dict[str, Any]:
@@ -82,10 +56,96 @@ def default() -> dict[str, Any]:
 
 
 def tutorial() -> dict[str, Any]:
-    """Every variant of the tutorial, one run each, two side by side (a process uses one thread)."""
+    """The tutorial's own loop for each of its steps, one after the other, an epoch each; ours, two at a time."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    rungs = [name for name, params in ladder.params.items() if params.train.batch_size == 1
+             and params.data.validation_size == 0]  # fmt: skip
+    loops = {name: tutorial_loop(ladder.params[name], epochs=1) for name in rungs}
+    started = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
-        runs = pool.map(lambda changes: train_and_evaluate({**TUTORIAL, **changes}), [v[0] for v in VARIANTS.values()])
-    return {"runs": dict(zip(VARIANTS, runs, strict=True))}
+        runs = list(pool.map(lambda name: train_and_evaluate(dict(ladder.overrides[name])), rungs))
+    seconds = time.perf_counter() - started
+    return {"loops": loops, "runs": dict(zip(rungs, runs, strict=True)), "runs_seconds": seconds}
+
+
+def tutorial_loop(params: Params, epochs: int) -> dict[str, Any]:
+    """The tutorial's loop with the network of these params."""
+    model = params.model
+    flags = ["--hidden", model.hidden_activation, "--output", model.output_activation, "--loss", model.loss]
+    flags += ["--optimiser", model.optimizer, "--epochs", str(epochs)]
+    flags += ["--layer-norm"] * model.layer_norm + ["--normalise"] * (params.data.scaling == "standard")
+    tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
+    found: dict[str, Any] = json.loads(run_python("benchmarks/tutorial_loop.py", *tables, *flags)[0])
+    return found
+
+
+def same_recipe() -> dict[str, Any]:
+    """Forty seeds each of two rungs, of which any five against any other five are the same recipe."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    found = {}
+    for rung in ("mini-batches", "default"):
+        settings = [{**ladder.overrides[rung], "train.seed": seed} for seed in range(100, 140)]
+        with ThreadPoolExecutor(2) as pool:
+            runs = list(pool.map(train_and_evaluate, settings))
+        found[rung] = {"runs": len(runs), "accuracy": column(runs, "accuracy")} | false_differences(runs)
+    return {"splits": SPLITS, "rungs": found}
+
+
+def false_differences(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """How often runs of one recipe are called different.
+
+    verdict: by the ladder, of random splits into five runs and five others. mcnemar: by McNemar's test, of all pairs of
+    single runs.
+    """
+    recorded = [
+        RecordedRun("", seed, "", run["accuracy"], None, 10_000, None, 0.0, 0.0, tuple(run["wrong"]))
+        for seed, run in enumerate(runs)
+    ]
+    random = np.random.default_rng(0)
+    called = 0
+    for _ in range(SPLITS):
+        chosen = random.permutation(len(recorded))[:10]
+        before, after = (
+            [replace(recorded[i], seed=seed) for seed, i in enumerate(half)] for half in chosen.reshape(2, 5)
+        )
+        change = compare_runs(before, after)
+        assert change is not None
+        called += change.verdict != "cannot tell"
+    wrong = [frozenset(run["wrong"]) for run in runs]
+    pairs = [mcnemar(len(a - b), len(b - a)) <= LEVEL for a, b in itertools.combinations(wrong, 2)]
+    return {"verdict": called / SPLITS, "mcnemar": sum(pairs) / len(pairs)}
+
+
+def queue_cost() -> dict[str, Any]:
+    """Four experiments through the ladder and DVC's queue, one at a time, less what their stages take."""
+    number, rung = 4, "mini-batches"
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    with folder() as here:
+        clone = here / "clone"
+        subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+        dvc(clone, "cache", "dir", "--local", str(ROOT / ".dvc" / "cache"))
+        dvc(clone, "checkout")
+        started = time.perf_counter()
+        code = "import sys; from mnist_pipeline.cli import main; main(sys.argv[1:])"
+        environment = {**os.environ, "PYTHONPATH": str(clone / "src"), "PATH": path_with_python()}
+        command = [sys.executable, "-c", code, "ladder", "run", rung, "--seeds", str(number), "--jobs", "1"]
+        subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True)
+        total = time.perf_counter() - started
+    stages = [train_and_evaluate({**ladder.overrides[rung], "train.seed": seed}, plot=True) for seed in range(number)]
+    return {"total": total, "stages": [run["stages_seconds"] for run in stages]}
+
+
+def compare_time() -> dict[str, Any]:
+    """`mnist compare` and `dvc metrics diff` of the last commit and the workspace, in turn."""
+    seconds: dict[str, list[float]] = {"compare": [], "diff": []}
+    for _ in range(11):
+        started = time.perf_counter()
+        run_python("-m", "mnist_pipeline.cli", "compare", "HEAD")
+        seconds["compare"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        dvc(ROOT, "metrics", "diff", "HEAD")
+        seconds["diff"].append(time.perf_counter() - started)
+    return seconds
 
 
 def matrix_product() -> dict[str, Any]:
@@ -206,12 +266,15 @@ def nothing_to_do() -> dict[str, Any]:
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     section.__name__: section
     for section in (
+        compare_time,
         default,
         data,
         fresh_clone,
         matrix_product,
         nothing_to_do,
         numerics,
+        queue_cost,
+        same_recipe,
         time_to_97,
         tutorial,
         twenty_runs,
@@ -240,9 +303,14 @@ def run_python(*arguments: str | Path) -> tuple[str, float]:
     return ran.stdout, seconds
 
 
+def path_with_python() -> str:
+    """PATH with this Python's commands first."""
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
 def dvc(place: Path, *arguments: str) -> None:
     """Run DVC in a folder."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    environment = {**os.environ, "PATH": path_with_python(), "DVC_NO_ANALYTICS": "1"}
     subprocess.run(
         [sys.executable, "-m", "dvc", *arguments], cwd=place, env=environment, capture_output=True, check=True
     )
@@ -263,8 +331,8 @@ def stage_output(name: str, here: Path, inputs: dict[str, Path]) -> tuple[str, f
     return run_python(f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path)))
 
 
-def train_and_evaluate(changes: dict[str, Any]) -> dict[str, Any]:
-    """Train with changed params and score on the test set, by the two stages."""
+def train_and_evaluate(changes: dict[str, Any], plot: bool = False) -> dict[str, Any]:
+    """Train with changed params and score on the test set, by the two stages; and draw, if asked to."""
     params = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
     for name, value in changes.items():
         *sections, key = name.split(".")
@@ -275,17 +343,22 @@ def train_and_evaluate(changes: dict[str, Any]) -> dict[str, Any]:
     with folder() as here:
         (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
         printed, seconds = stage_output("train", here, {"train": ARRAYS["train"]})
-        stage("evaluate", here, {"test": ARRAYS["test"]})
+        evaluate_seconds = stage("evaluate", here, {"test": ARRAYS["test"]})
+        plot_seconds = stage("plot", here, {}) if plot else 0.0
+        with (here / "metrics" / "predictions.csv").open(encoding="utf-8") as file:
+            wrong = [int(row["index"]) for row in csv.DictReader(file) if row["actual"] != row["predicted"]]
         metrics = json.loads((here / "metrics" / "test.json").read_text("utf-8"))
         training = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
         digest = hashlib.sha256()
-        for path in sorted(each for name in ("models", "metrics") for each in (here / name).iterdir()):
+        for path in sorted(each for name in ("models", "metrics") for each in (here / name).glob("*.*")):
             digest.update(path.read_bytes())
     loop = float(re.findall(r"in ([0-9.]+) s", printed)[0])
     return {
         "accuracy": metrics["accuracy"],
         "validation_accuracy": training["validation_accuracy"],
         "train_stage_seconds": seconds,
+        "stages_seconds": seconds + evaluate_seconds + plot_seconds,
+        "wrong": wrong,
         "training_seconds": loop,
         "hash": digest.hexdigest(),
     }
@@ -368,17 +441,40 @@ def figures_table(found: dict[str, Any]) -> str:
             f"validation {spread(column(ours, 'validation_accuracy'), 4)} |",
             f"| time to 0.97: the loop's 3 epochs over ours | ≥ 100 | {whole / statistics.mean(seconds):.0f} |",
         ]
+    lines += ladder_lines(found)
     return "\n".join([*lines, "", *machines(found.values())])
 
 
-def tutorial_table(found: dict[str, Any]) -> str:
-    """The tutorial's figures beside ours."""
-    lines = ["| step of the tutorial | published | here | seconds |", "|---|---|---|---|"]
-    if "tutorial" not in found:
-        return "\n".join(lines)
-    for name, run in found["tutorial"]["runs"].items():
-        lines.append(f"| {name} | {VARIANTS[name][1]} | {run['accuracy']:.4f} | {run['training_seconds']:.0f} |")
-    return "\n".join([*lines, "", *machines([found["tutorial"]])])
+def ladder_lines(found: dict[str, Any]) -> list[str]:
+    """What the ladder costs, and how often it calls a difference where there is none."""
+    lines = []
+    if "tutorial" in found:
+        loops, ours = found["tutorial"]["loops"].values(), found["tutorial"]["runs_seconds"]
+        whole = sum(loop["read_seconds"] + 3 * sum(loop["epoch_seconds"]) for loop in loops)
+        lines.append(
+            f"| the tutorial's {len(loops)} variants: ours, two at a time, over its own loops one after the other "
+            f"(3 × one epoch of each) | ≤ 0.33 | {ours / whole:.2f}; {ours:.0f} s, {whole:.0f} s |"
+        )
+    if "queue_cost" in found:
+        total, stages = found["queue_cost"]["total"], found["queue_cost"]["stages"]
+        lines.append(
+            f"| DVC's queue and the ladder, seconds for each experiment beyond its stages | ≤ 6 | "
+            f"{(total - sum(stages)) / len(stages):.1f} (n = {len(stages)}; the stages {statistics.mean(stages):.1f}) |"
+        )
+    if "compare_time" in found:
+        ours, theirs = found["compare_time"]["compare"], found["compare_time"]["diff"]
+        ratio = statistics.median([a / b for a, b in zip(ours, theirs, strict=True)])
+        lines.append(
+            f"| `mnist compare` over `dvc metrics diff` | ≤ 1.5 | median {ratio:.2f} (n = {len(ours)}; "
+            f"{statistics.median(ours):.2f} s, {statistics.median(theirs):.2f} s) |"
+        )
+    for rung, rates in found.get("same_recipe", {}).get("rungs", {}).items():
+        lines.append(
+            f"| A/A: five seeds of `{rung}` against five others, called better or worse ({rates['runs']} runs, "
+            f"{found['same_recipe']['splits']} splits) | ≤ 5 % | {100 * rates['verdict']:.1f} %; McNemar's test of "
+            f"all pairs of single runs: {100 * rates['mcnemar']:.1f} % |"
+        )
+    return lines
 
 
 def machines(results: Iterable[dict[str, Any]]) -> list[str]:
@@ -389,12 +485,9 @@ def machines(results: Iterable[dict[str, Any]]) -> list[str]:
 def with_tables(text: str) -> str:
     """A page with the tables between its marks as benchmarks/results/ has them."""
     found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    for mark, table in (("figures", figures_table), ("tutorial", tutorial_table)):
-        start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-        if start in text:
-            before, _, rest = text.partition(start)
-            text = f"{before}{start}\n{table(found)}\n{end}{rest.partition(end)[2]}"
-    return text
+    start, end = "<!-- figures -->", "<!-- /figures -->"
+    before, _, rest = text.partition(start)
+    return f"{before}{start}\n{figures_table(found)}\n{end}{rest.partition(end)[2]}"
 
 
 def main() -> None:
@@ -414,9 +507,8 @@ def main() -> None:
             print(f"{name}: {SECTIONS[name].__doc__}", flush=True)
             result = {"environment": environment(), **SECTIONS[name]()}
             (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    for page in PAGES:
-        page.write_text(with_tables(page.read_text("utf-8")), "utf-8")
-    print(f"The tables are in {' and '.join(str(page.relative_to(ROOT)) for page in PAGES)}.")
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
+    print(f"The table is in {PAGE.relative_to(ROOT)}.")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from torch import nn
 class MnistDataset(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """Rows of the CSV as (label, pixels / 255, one-hot target)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, normalise: bool) -> None:
         self.data = pd.read_csv(path, header=None)
+        self.normalise = normalise
 
     def __len__(self) -> int:
         return len(self.data)
@@ -29,6 +30,8 @@ class MnistDataset(torch.utils.data.Dataset):  # type: ignore[type-arg]
         target = torch.zeros(10)
         target[label] = 1.0
         pixels = torch.FloatTensor(self.data.iloc[index, 1:].to_numpy(copy=True)) / 255.0
+        if self.normalise:
+            pixels = (pixels - 0.1307) / 0.3081  # mean and sd of the training pixels
         return label, pixels, target
 
 
@@ -80,6 +83,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="train on the first so many only; all by default")
     parser.add_argument("--hidden", choices=ACTIVATIONS, default="sigmoid")
     parser.add_argument("--layer-norm", action="store_true")
+    parser.add_argument("--normalise", action="store_true", help="inputs of mean 0 and sd 1")
     parser.add_argument("--output", choices=ACTIVATIONS, default="sigmoid")
     parser.add_argument("--loss", choices=LOSSES, default="bce")
     parser.add_argument("--optimiser", choices=OPTIMISERS, default="sgd")
@@ -87,7 +91,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     started = time.perf_counter()
-    train = MnistDataset(args.train_csv)
+    train = MnistDataset(args.train_csv, args.normalise)
     read_seconds = time.perf_counter() - started
     classifier = Classifier(args.hidden, args.layer_norm, args.output, args.loss, args.optimiser)
     epoch_seconds = []
@@ -98,7 +102,7 @@ def main() -> None:
             classifier.train_on(pixels, target)
         epoch_seconds.append(time.perf_counter() - started)
 
-    test = MnistDataset(args.test_csv)
+    test = MnistDataset(args.test_csv, args.normalise)
     correct = 0
     for index in range(len(test)):
         label, pixels, _ = test[index]

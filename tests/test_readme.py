@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 import yaml
 
 from benchmarks import run as benchmarks
+from mnist_pipeline.ladder import Run, load_ladder
 from mnist_pipeline.params import Params
+from mnist_pipeline.record import RUNS, read_runs
+from mnist_pipeline.report import TABLE, with_sections
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/*.md")])
@@ -31,10 +35,43 @@ def test_make_targets_exist(page: Path) -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize("page", benchmarks.PAGES, ids=lambda page: page.parent.name)
-def test_tables_are_those_of_the_committed_results(page: Path) -> None:
-    text = page.read_text("utf-8")
-    assert text == benchmarks.with_tables(text), "python benchmarks/run.py --report writes them anew"
+def test_the_table_of_benchmarks_is_that_of_the_committed_results() -> None:
+    text = benchmarks.PAGE.read_text("utf-8")
+    assert text == benchmarks.with_tables(text), "python benchmarks/run.py --report writes it anew"
+
+
+def test_the_ladder_is_that_of_the_committed_runs() -> None:
+    ladder, runs = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_runs(ROOT / RUNS)
+    assert with_sections(README, ladder, runs) == README, "mnist ladder report writes it anew"
+    committed = (ROOT / TABLE).read_text("utf-8").splitlines()
+    assert len(committed) == 1 + len(ladder.rungs), "mnist ladder run, then mnist ladder report"
+    assert [run.params for run in runs] == [ladder.digest(Run(run.rung, run.seed)) for run in runs]
+
+
+def test_the_ladders_last_rung_is_the_committed_run() -> None:
+    """Were it not, the ladder would be of other code or other data than the rest."""
+    runs, seed = read_runs(ROOT / RUNS), yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["train"]["seed"]
+    (run,) = (run for run in runs if run.rung == "default" and run.seed == seed)
+    metrics = json.loads((ROOT / "metrics" / "test.json").read_text("utf-8"))
+    assert len(run.wrong) == metrics["errors"]
+
+
+def test_published_figures_are_reproduced() -> None:
+    ladder, runs = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_runs(ROOT / RUNS)
+    published = {name: rung.published for name, rung in ladder.rungs.items() if rung.published is not None}
+    assert len(published) == 5
+    for name, figure in published.items():
+        accuracies = [run.accuracy for run in runs if run.rung == name]
+        assert len(accuracies) >= 3
+        assert abs(statistics.fmean(accuracies) - float(str(figure).removeprefix("about "))) <= 0.005, name
+
+
+def test_the_rung_of_the_readme_is_a_rung(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(  [a-z-]+:\n.*?)```", README, re.DOTALL)
+    path = tmp_path / "experiments.yaml"
+    path.write_text((ROOT / "experiments.yaml").read_text("utf-8") + example, "utf-8")
+    assert len(example.splitlines()) == 5
+    assert "tanh" in load_ladder(path, ROOT / "params.yaml").rungs
 
 
 def test_accuracy_is_that_of_the_committed_metrics() -> None:

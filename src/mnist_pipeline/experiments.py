@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.ladder import Ladder, Run
-from mnist_pipeline.revisions import EXPERIMENTS, experiments, read_file
+from mnist_pipeline.lockfile import stages_of
+from mnist_pipeline.revisions import EXPERIMENTS, experiments, resolve
 from mnist_pipeline.yaml12 import parse_yaml
 
 DECISIVE_STAGES = ("train", "evaluate")
@@ -60,8 +61,7 @@ def check_ready(repository: Path) -> None:
     if changed:
         files = ", ".join(line[3:] for line in changed.splitlines())
         raise ExperimentError(f"an experiment would take uncommitted changes with it; commit or stash first: {files}")
-    lock = parse_yaml(read_file(repository, "HEAD", "dvc.lock").decode(), "dvc.lock of HEAD")
-    for out in lock["stages"]["validate"]["outs"]:
+    for out in stages_of(repository, resolve(repository, "HEAD"))["validate"]["outs"]:
         if not Path(repository, out["path"]).exists():
             raise ExperimentError(f"{out['path']} is not here, and each experiment would make it anew; run dvc repro")
 
@@ -93,7 +93,7 @@ def _content_of_deps(repository: Path, stage: dict[str, Any]) -> dict[str, str]:
 
 
 def _stands(repository: Path, commit: str, now: dict[str, dict[str, str]], wanted: dict[str, Any]) -> bool:
-    locked = parse_yaml(read_file(repository, commit, "dvc.lock").decode(), f"dvc.lock of {commit[:10]}")["stages"]
+    locked = stages_of(repository, commit)
     for name, deps in now.items():
         stage = locked.get(name)
         if stage is None:

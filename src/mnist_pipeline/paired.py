@@ -79,14 +79,16 @@ def sign_flip(differences: Sequence[int]) -> float:
     sizes = Counter(abs(each) for each in differences)
     del sizes[0]
     observed = abs(sum(differences))
-    # Differences of size s, c of them: their sum is s (2 k - c), with k of the positive ones binomial.
+    # Differences of size s, c of them, k positive: they add up to s (2 k - c), where k is binomial. What is followed is
+    # the sum of the positive ones, s k, which takes every s-th value.
     distribution = np.ones(1)
     for size, count in sorted(sizes.items()):
-        spread = np.zeros(2 * size * count + 1)
-        spread[:: 2 * size] = _half_binomial(count)
-        distribution = np.convolve(distribution, spread)
-    largest = len(distribution) // 2  # the sum lies between minus and plus this
-    sums = np.abs(np.arange(-largest, largest + 1))
+        longer = np.zeros(len(distribution) + size * count)
+        for first in range(min(size, len(distribution))):
+            part = np.convolve(distribution[first::size], _half_binomial(count))
+            longer[first : first + size * len(part) : size] = part
+        distribution = longer
+    sums = np.abs(2 * np.arange(len(distribution)) - (len(distribution) - 1))
     return min(1.0, float(distribution[sums >= observed].sum()))
 
 

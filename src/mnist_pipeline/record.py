@@ -13,8 +13,8 @@ from statistics import fmean, pstdev
 from mnist_pipeline.experiments import finished, seconds_of
 from mnist_pipeline.files import DECIMALS, write_csv
 from mnist_pipeline.ladder import Ladder, Run
+from mnist_pipeline.lockfile import stages_of
 from mnist_pipeline.revisions import read_file
-from mnist_pipeline.yaml12 import parse_yaml
 
 RUNS = Path("metrics/ladder_runs.csv")
 
@@ -141,8 +141,8 @@ def _from_experiment(
 
 def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) -> tuple[float, float]:
     """Mean loss of the first epoch's steps and sd of the last's, over the loss of a guess that knows nothing."""
-    lock = parse_yaml(read_file(repository, commit, "dvc.lock").decode(), "dvc.lock")
-    (md5,) = (out["md5"] for out in lock["stages"]["train"]["outs"] if out["path"].endswith("steps.csv"))
+    outs = stages_of(repository, commit)["train"]["outs"]
+    (md5,) = (out["md5"] for out in outs if out["path"].endswith("steps.csv"))
     cached = repository / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
     if not cached.exists():
         raise RecordError(f"the losses of experiment {run.name} are not in DVC's cache; dvc exp pull {run.name}")

@@ -150,7 +150,7 @@ def _tables(result: Comparison) -> list[tuple[tuple[str, ...], list[tuple[str, .
 
 
 def _value(value: Any) -> str:
-    return "–" if value is None else json.dumps(value)
+    return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def as_text(result: Comparison) -> str:

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     """Run or report."""
     from mnist_pipeline.experiments import ExperimentError
     from mnist_pipeline.ladder import LadderError
+    from mnist_pipeline.record import RecordError
     from mnist_pipeline.revisions import RevisionError
 
     try:
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
             _run(args.rungs, args.seeds, args.jobs)
         else:
             _report(quiet=args.quiet)
-    except (LadderError, ExperimentError, RevisionError, OSError) as error:
+    except (LadderError, ExperimentError, RecordError, RevisionError, OSError) as error:
         sys.exit(f"mnist ladder {args.action}: {error}")
     except KeyboardInterrupt:
         sys.exit(

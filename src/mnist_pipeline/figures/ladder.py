@@ -14,7 +14,7 @@ COLOURS = {"better": GREEN, "worse": ORANGE, "cannot tell": GREY}
 
 def draw_ladder(standings: list[Standing], runs: list[RecordedRun]) -> Figure:
     """A row for each rung, the first at the top; errors on a logarithmic axis, fewer to the right."""
-    figure = new_figure(11, 1.4 + 0.42 * len(standings))
+    figure = new_figure(13, 1.6 + 0.42 * len(standings))
     axes = figure.subplots()
     rows = {standing.rung: row for row, standing in enumerate(standings)}
     for standing in standings:
@@ -28,7 +28,7 @@ def draw_ladder(standings: list[Standing], runs: list[RecordedRun]) -> Figure:
         change = standing.change
         if change is not None:
             axes.annotate(
-                f"{change.verdict} {100 * change.difference.mean:+.2f}",
+                f"{change.verdict} {100 * change.difference.mean:+.2f} on {standing.builds_on}",
                 (1.01, row),
                 xycoords=("axes fraction", "data"),
                 va="center",
@@ -44,7 +44,7 @@ def draw_ladder(standings: list[Standing], runs: list[RecordedRun]) -> Figure:
     low, high = axes.get_xlim()[::-1]
     axes.set_xticks([tick for tick in (0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 50) if low <= tick <= high])
     axes.set_xlabel("test error, logarithmic (fewer errors to the right)")
-    axes.set_title("Each improvement, seed by seed, and the change in points to the rung it builds on", loc="left")
+    figure.suptitle("Each improvement, seed by seed, and the points it gained on the rung that it builds on")
     handles = [
         axes.plot([], [], ".", color=BLUE, alpha=0.5, markersize=9, label="one seed")[0],
         axes.plot([], [], "|", color=BLUE, markersize=12, markeredgewidth=2.5, label="mean")[0],
