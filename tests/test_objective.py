@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from mnist_pipeline.objective import make_loss, make_optimizer, make_schedule
+from mnist_pipeline.objective import make_loss, make_optimizer, make_schedule, make_step
 from mnist_pipeline.params import OptimizersParams, Params, TrainParams
 
 MakeParams = Callable[..., Params]
@@ -195,3 +195,20 @@ def test_schedules_of_few_steps(make_params: MakeParams, schedule: str, steps: i
     rates = rates_of(make_params, schedule, steps)[:-1]
     assert len(rates) == steps
     assert all(0 < rate <= 0.4 for rate in rates)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_bare_step_is_the_optimizers_own(make_params: Callable[..., Params], name: str) -> None:
+    optimizers = make_params().optimizers
+    inputs, results = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)), []
+    for bare in (False, True):
+        torch.manual_seed(0)
+        layer = nn.Linear(5, 3)
+        optimizer = make_optimizer(name, optimizers, layer.parameters())
+        step = make_step(optimizer) if bare else optimizer.step
+        for _ in range(5):
+            optimizer.zero_grad()
+            layer(inputs).square().sum().backward()
+            step()
+        results.append(layer.weight.detach().clone())
+    assert torch.equal(*results)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 COMMANDS = {
     "compare": "say whether one of two runs is better, and on which digits",
     "ladder": "run the improvements of experiments.yaml, and say what each was worth",
+    "predict": "say which digit is on a picture",
     "verify": "prove that a fresh clone gives the committed results",
 }
 """Each a module with DESCRIPTION, ``add_arguments(parser)``, and ``run(args)``, which prints the answer or exits with a

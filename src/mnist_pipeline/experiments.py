@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from mnist_pipeline.ladder import Ladder, Run
 from mnist_pipeline.lockfile import stages_of
@@ -27,6 +28,7 @@ SECONDS_FOLDER = Path(".scratch/ladder")
 
 POLL_SECONDS = 1.0
 LOST_AFTER_SECONDS = 30.0
+MOST_RESTARTS = 3
 LOG_LINES = 12
 
 
@@ -117,9 +119,9 @@ def run_all(repository: Path, ladder: Ladder, runs: list[Run], jobs: int) -> Ite
 
     with Repo(str(repository)) as repo:
         queue = repo.experiments.celery_queue
-        _clear_dead(repository, queue, runs)
-        watch = _Watch(repository, queue, runs)
-        waiting = {entry.name for entry in [*queue.iter_queued(), *queue.iter_active()]}
+        dead = _dead_entries(repository, queue)
+        watch = _Watch(repository, queue, runs, jobs, ignored=set(dead))
+        waiting = {entry.name for entry in [*queue.iter_queued(), *queue.iter_active()] if entry.stash_rev not in dead}
         for number, run in enumerate(runs, start=1):
             if run.name not in waiting:
                 _queue(repository, ladder, run)
@@ -137,13 +139,15 @@ class _Watch:
         left: the runs that have not ended, by name.
     """
 
-    def __init__(self, repository: Path, queue: Any, runs: list[Run]) -> None:
+    def __init__(self, repository: Path, queue: Any, runs: list[Run], jobs: int, ignored: set[str]) -> None:
         self.left = {run.name: run for run in runs}
         self._repository = repository
         self._queue = queue
         self._before = {commit for commits in experiments(repository).values() for commit in commits}
-        self._failed_before = {done.entry.stash_rev for done in queue.iter_failed()}
+        self._failed_before = ignored | {done.entry.stash_rev for done in queue.iter_failed()}
+        self._jobs = jobs
         self._idle_since: float | None = None
+        self._restarts = 0
 
     def ended(self) -> Iterator[Outcome]:
         """The runs that ended since the last call."""
@@ -163,12 +167,20 @@ class _Watch:
                 yield Outcome(self.left.pop(name), None, None, reason)
 
     def _is_lost(self) -> bool:
-        """Whether nothing has been in the queue for so long that no result will come."""
-        if any(True for _ in self._queue.iter_queued()) or any(True for _ in self._queue.iter_active()):
+        """Whether nothing has run for so long that no result will come; workers that died are started again."""
+        queued = any(True for _ in self._queue.iter_queued())
+        if any(not _is_dead(self._queue, entry) for entry in self._queue.iter_active()):
             self._idle_since = None
             return False
         self._idle_since = self._idle_since or time.monotonic()
-        return time.monotonic() - self._idle_since > LOST_AFTER_SECONDS
+        if time.monotonic() - self._idle_since < LOST_AFTER_SECONDS:
+            return False
+        if queued and self._restarts < MOST_RESTARTS:
+            self._restarts += 1
+            self._idle_since = None
+            _start_workers(self._repository, self._jobs)
+            return False
+        return True
 
 
 def _queue(repository: Path, ladder: Ladder, run: Run) -> None:
@@ -186,21 +198,23 @@ def _start_workers(repository: Path, jobs: int) -> None:
         raise ExperimentError(f"{' '.join(command[2:])} ended with {ran.returncode}; run it to see why")
 
 
-def _clear_dead(repository: Path, queue: Any, runs: list[Run]) -> None:
-    """Take experiments out of the queue whose process is gone: after a power cut DVC takes them for running."""
-    names = {run.name for run in runs}
-    for entry in list(queue.iter_active()):
-        process = queue.proc.get(entry.stash_rev)
-        if entry.name in names and (process is None or not _alive(process.pid)) and not queue.worker_status():
-            _run(repository, "dvc", "queue", "kill", "--force", entry.name)
+def _dead_entries(repository: Path, queue: Any) -> list[str]:
+    """The entries whose process is gone though DVC takes them for running, as after a power cut; DVC is told."""
+    dead = [entry for entry in queue.iter_active() if _is_dead(queue, entry)]
+    for entry in dead:
+        _run(repository, "dvc", "queue", "kill", "--force", entry.stash_rev)
+    return [entry.stash_rev for entry in dead]
 
 
-def _alive(pid: int) -> bool:
+def _is_dead(queue: Any, entry: Any) -> bool:
+    """Whether the process of an experiment that DVC takes for running is gone."""
+    process = queue.proc.get(entry.stash_rev)
+    if process is None:  # being set up, by a worker
+        return not queue.worker_status()
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        return bool(psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _remove_others(repository: Path, name: str, commit: str) -> None:

@@ -1,4 +1,4 @@
-"""dvc.lock as it is in a commit."""
+"""dvc.lock as it is in a commit, and the files that it names, from DVC's cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mnist_pipeline.revisions import read_file
+from mnist_pipeline.revisions import RevisionError, read_file
 from mnist_pipeline.yaml12 import parse_yaml
 
 
@@ -21,3 +21,34 @@ def stages_of(repository: Path, commit: str) -> dict[str, Any]:
     text = read_file(repository, commit, "dvc.lock").decode("utf-8")
     stages: dict[str, Any] = parse_yaml(text, f"dvc.lock of {commit[:10]}").get("stages", {})
     return stages
+
+
+class NotCachedError(LookupError):
+    """A file is not in DVC's cache."""
+
+
+@cache
+def _cache_folder(repository: Path) -> Path:
+    """Where files are by their MD5."""
+    from dvc.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        return Path(str(repo.cache.local.path))
+
+
+def output_of(repository: Path, commit: str, stage: str, path: str) -> Path:
+    """Where DVC's cache has an output of a stage as it was in a commit.
+
+    Raises:
+        RevisionError: the commit has no dvc.lock, or it has no such output.
+        NotCachedError: the file is not here.
+    """
+    outs = stages_of(repository, commit).get(stage, {}).get("outs", [])
+    hashes = [out["md5"] for out in outs if out["path"] == path]
+    if not hashes:
+        raise RevisionError(f"stage {stage} of commit {commit[:10]} has no output {path}")
+    cached: Path = _cache_folder(repository) / hashes[0][:2] / hashes[0][2:]
+    if not cached.exists():
+        where = f"{path} of commit {commit[:10]}"
+        raise NotCachedError(f"{where} is not in DVC's cache; check that commit out and run dvc pull or dvc repro")
+    return cached

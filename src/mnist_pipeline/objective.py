@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 
 import torch
@@ -69,6 +70,21 @@ def make_optimizer(name: str, params: OptimizersParams, parameters: Iterable[nn.
                 fused=True,
             )
     raise ValueError(f"unknown optimizer {name!r}")
+
+
+def make_step(optimizer: Optimizer) -> Callable[[], None]:
+    """The optimizer's own step, to the same bits, without what PyTorch wraps around it.
+
+    The hooks for profilers, compilers and differentiable optimizers take longer than the arithmetic of a small batch.
+    A schedule counts the calls of the wrapped one, so that this is for training without a schedule.
+    """
+    bare = inspect.unwrap(type(optimizer).step)
+
+    def step() -> None:
+        with torch.no_grad():
+            bare(optimizer)
+
+    return step
 
 
 def make_schedule(params: TrainParams, optimizer: Optimizer, steps: int) -> LRScheduler | None:

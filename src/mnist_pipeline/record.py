@@ -13,10 +13,11 @@ from statistics import fmean, pstdev
 from mnist_pipeline.experiments import finished, seconds_of
 from mnist_pipeline.files import DECIMALS, write_csv
 from mnist_pipeline.ladder import Ladder, Run
-from mnist_pipeline.lockfile import stages_of
+from mnist_pipeline.lockfile import NotCachedError, output_of
 from mnist_pipeline.revisions import read_file
 
 RUNS = Path("metrics/ladder_runs.csv")
+STEPS = "models/steps.csv"
 
 
 class RecordError(ValueError):
@@ -141,14 +142,13 @@ def _from_experiment(
 
 def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) -> tuple[float, float]:
     """Mean loss of the first epoch's steps and sd of the last's, over the loss of a guess that knows nothing."""
-    outs = stages_of(repository, commit)["train"]["outs"]
-    (md5,) = (out["md5"] for out in outs if out["path"].endswith("steps.csv"))
-    cached = repository / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
-    if not cached.exists():
-        raise RecordError(f"the losses of experiment {run.name} are not in DVC's cache; dvc exp pull {run.name}")
+    try:
+        losses = output_of(repository, commit, "train", STEPS)
+    except NotCachedError as error:
+        raise RecordError(f"experiment {run.name}: {error}") from None
     params = ladder.params_of(run)
     guess = loss_of_a_guess(params.model.loss, len(params.csv.classes))
-    steps = [(int(row["step"]), float(row["loss"]) / guess) for row in csv.DictReader(cached.open(encoding="utf-8"))]
+    steps = [(int(row["step"]), float(row["loss"]) / guess) for row in csv.DictReader(losses.open(encoding="utf-8"))]
     in_epoch = math.ceil(rows / params.train.batch_size)
     first = [loss for step, loss in steps if step <= in_epoch]
     last = [loss for step, loss in steps if step > in_epoch * (params.train.epochs - 1)]

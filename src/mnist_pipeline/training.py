@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mnist_pipeline.checkpoint import Checkpoint, State, flatten_optimizer, unflatten_optimizer
 from mnist_pipeline.classifier import UNIT, Classifier, Scaling, predict
 from mnist_pipeline.moments import mean_and_sd
-from mnist_pipeline.objective import Loss, make_loss, make_optimizer, make_schedule
+from mnist_pipeline.objective import Loss, make_loss, make_optimizer, make_schedule, make_step
 from mnist_pipeline.params import OptimizersParams, TrainParams
 from mnist_pipeline.splits import Split
 
@@ -133,6 +133,7 @@ def fit(
     weights = list(classifier.parameters())
     optimizer = make_optimizer(name, optimizers, weights)
     schedule = make_schedule(params, optimizer, params.epochs * math.ceil(len(train) / params.batch_size))
+    step = optimizer.step if schedule is not None else make_step(optimizer)
     now = _resumed(checkpoint, classifier, optimizer, schedule) or _Progress()
     while now.epoch <= params.epochs:
         classifier.train()
@@ -152,7 +153,7 @@ def fit(
                     for weight in weights:
                         weight.grad = None
                     loss.backward()  # type: ignore[no-untyped-call]
-                    optimizer.step()
+                    step()
                     if schedule is not None:
                         schedule.step()
                     taken.append((loss.detach(), outputs.detach()))
