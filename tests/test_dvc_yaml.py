@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mnist_pipeline import layout
 from mnist_pipeline.params import known_keys
 from tests.conftest import ROOT
 
@@ -180,14 +181,28 @@ def test_only_evaluate_reads_the_test_arrays() -> None:
 def test_paths_stand_in_dvc_yaml_alone() -> None:
     """No path of the pipeline is written a second time, in Python."""
     paths = {path for stage in STAGES for kind in ("outs", "metrics", "plots") for path in declared(stage, kind)}
-    sources = [*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+    sources = {*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")} - {PACKAGE / "layout.py"}
     repeated = [(path, source.name) for path in paths for source in sources if path in source.read_text("utf-8")]
     assert repeated == []
+
+
+def test_commands_find_what_stages_write() -> None:
+    flags = {stage: dict(re.findall(r"--([a-z-]+) (\S+)", STAGES[stage]["cmd"])) for stage in STAGES}
+    assert flags["train"]["model"] == layout.MODEL
+    assert flags["train"]["steps"] == layout.STEPS
+    assert flags["train"]["metrics"] == layout.TRAIN_METRICS
+    assert flags["train"]["params"] == layout.PARAMS
+    assert flags["evaluate"]["predictions"] == layout.PREDICTIONS
+    assert flags["evaluate"]["metrics"] == layout.TEST_METRICS
+    assert flags["evaluate"]["test"] == layout.TEST_ARRAYS
 
 
 def test_top_level_plots_read_files_and_columns_that_exist() -> None:
     for plot in PIPELINE["plots"]:
         ((title, settings),) = plot.items()
+        if settings is None:  # a picture
+            assert (ROOT / title).read_bytes().startswith(b"\x89PNG")
+            continue
         for path, columns in settings["y"].items():
             header = (ROOT / path).read_text("utf-8").splitlines()[0].split(",")
             assert {settings["x"], *columns} <= set(header), title

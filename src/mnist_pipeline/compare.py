@@ -11,13 +11,12 @@ from typing import Any
 
 import yaml
 
+from mnist_pipeline.layout import LOCK, PARAMS, PREDICTIONS, TEST_ARRAYS
 from mnist_pipeline.paired import mcnemar, wilson
 from mnist_pipeline.revisions import read_file, resolve
 from mnist_pipeline.yaml12 import parse_yaml
 
 WORKSPACE = "workspace"
-PREDICTIONS, LOCK, PARAMS = "metrics/predictions.csv", "dvc.lock", "params.yaml"
-TEST_ARRAYS = "data/prepared/test.safetensors"
 
 
 class CompareError(ValueError):

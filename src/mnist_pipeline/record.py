@@ -13,11 +13,11 @@ from statistics import fmean, pstdev
 from mnist_pipeline.experiments import finished, seconds_of
 from mnist_pipeline.files import DECIMALS, write_csv
 from mnist_pipeline.ladder import Ladder, Run
+from mnist_pipeline.layout import PREDICTIONS, STEPS, TRAIN_METRICS
 from mnist_pipeline.lockfile import NotCachedError, output_of
 from mnist_pipeline.revisions import read_file
 
 RUNS = Path("metrics/ladder_runs.csv")
-STEPS = "models/steps.csv"
 
 
 class RecordError(ValueError):
@@ -121,8 +121,8 @@ def gather(repository: Path, ladder: Ladder, recorded: list[RecordedRun]) -> lis
 def _from_experiment(
     repository: Path, ladder: Ladder, run: Run, commit: str, before: RecordedRun | None
 ) -> RecordedRun:
-    training = json.loads(read_file(repository, commit, "metrics/train.json"))
-    predictions = list(csv.DictReader(io.StringIO(read_file(repository, commit, "metrics/predictions.csv").decode())))
+    training = json.loads(read_file(repository, commit, TRAIN_METRICS))
+    predictions = list(csv.DictReader(io.StringIO(read_file(repository, commit, PREDICTIONS).decode())))
     wrong = tuple(int(row["index"]) for row in predictions if row["actual"] != row["predicted"])
     early_loss, swing = _course(repository, ladder, run, commit, training["train_rows"])
     seconds = seconds_of(repository, commit)

@@ -72,6 +72,10 @@ def _p(value: float | None) -> str | None:
     return None if value is None else f"{value:.2g}"
 
 
+def _readable_p(value: float | None) -> str:
+    return "–" if value is None else "< 1e-6" if value < 1e-6 else f"{value:.2g}"
+
+
 def with_sections(text: str, ladder: Ladder, runs: list[RecordedRun]) -> str:
     """A page with what stands between its marks ``ladder`` and ``claims`` as the runs have it."""
     sections = {"ladder": table(standings(ladder, runs)), "claims": list_of_claims(claims(runs))}
@@ -101,7 +105,7 @@ def cells_of(standing: Standing) -> list[str]:
         difference = change.difference
         interval = "" if difference.low is None else f" ({100 * difference.low:+.2f} to {100 * difference.high:+.2f})"  # type: ignore[operator]
         gained = f"{100 * difference.mean:+.2f}{interval} on `{standing.builds_on}`"
-        p = f"{_p(change.p_seeds_corrected) or '–'}, {_p(change.p_samples_corrected)}"
+        p = f"{_readable_p(change.p_seeds_corrected)}, {_readable_p(change.p_samples_corrected)}"
         verdict = change.verdict
         if change.verdict == "cannot tell" and change.detectable is not None:
             verdict += f" (below {100 * change.detectable:.2f})"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.compare import (
-    TEST_ARRAYS,
     WORKSPACE,
     ClassChange,
     CompareError,
@@ -19,6 +18,7 @@ from mnist_pipeline.compare import (
     compare,
     load_evaluated,
 )
+from mnist_pipeline.layout import TEST_ARRAYS
 from mnist_pipeline.revisions import RevisionError
 from mnist_pipeline.yaml12 import YamlError
 

@@ -7,12 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+from mnist_pipeline import layout
+
 DESCRIPTION = (
     "Run the rungs of experiments.yaml as experiments of DVC, through its queue, and report what each improvement "
     "was worth and whether it is real."
 )
 
-LADDER, PARAMS = Path("experiments.yaml"), Path("params.yaml")
+LADDER, PARAMS = Path("experiments.yaml"), Path(layout.PARAMS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +110,7 @@ def _accuracy(repository: Path, commit: str) -> str:
 
     from mnist_pipeline.revisions import read_file
 
-    metrics = json.loads(read_file(repository, commit, "metrics/test.json"))
+    metrics = json.loads(read_file(repository, commit, layout.TEST_METRICS))
     return f"test accuracy {metrics['accuracy']:.4f}"
 
 

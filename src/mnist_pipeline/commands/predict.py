@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_pipeline import layout
+
 DESCRIPTION = (
     "Read ordinary pictures of handwritten digits, bring each into the form of the training images, and say what the "
     "model takes it for. Exit status 1 if any of them cannot be read."
 )
-MODEL = Path("models/classifier.safetensors")
+MODEL = Path(layout.MODEL)
 BAR_WIDTH = 30
 
 
@@ -76,7 +78,7 @@ def _model_of(revision: str) -> Path:
     from mnist_pipeline.revisions import resolve
 
     here = Path.cwd()
-    return output_of(here, resolve(here, revision), "train", str(MODEL))
+    return output_of(here, resolve(here, revision), "train", layout.MODEL)
 
 
 def _predict(classifier: Any, names: list[str], folder: Path | None) -> tuple[list[Prediction], list[tuple[str, str]]]:
