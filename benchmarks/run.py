@@ -37,10 +37,11 @@ import numpy as np
 import yaml
 
 from mnist_pipeline.ladder import load_ladder
-from mnist_pipeline.paired import mcnemar
+from mnist_pipeline.paired import LEVEL, mcnemar
 from mnist_pipeline.params import Params
 from mnist_pipeline.record import RecordedRun
-from mnist_pipeline.standings import LEVEL, compare_runs
+from mnist_pipeline.standings import compare_runs
+from mnist_pipeline.tables import between_marks
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -88,7 +89,7 @@ def same_recipe() -> dict[str, Any]:
     for rung in ("mini-batches", "default"):
         settings = [{**ladder.overrides[rung], "train.seed": seed} for seed in range(100, 140)]
         with ThreadPoolExecutor(2) as pool:
-            runs = list(pool.map(train_and_evaluate, settings))
+            runs = list(pool.map(lambda changes: train_and_evaluate(changes, keep_wrong=True), settings))
         found[rung] = {"runs": len(runs), "accuracy": column(runs, "accuracy")} | false_differences(runs)
     return {"splits": SPLITS, "rungs": found}
 
@@ -135,6 +136,12 @@ def queue_cost() -> dict[str, Any]:
         total = time.perf_counter() - started
     stages = [train_and_evaluate({**ladder.overrides[rung], "train.seed": seed}, plot=True) for seed in range(number)]
     return {"total": total, "stages": [run["stages_seconds"] for run in stages]}
+
+
+def pictures() -> dict[str, Any]:
+    """`mnist predict` on pictures of rows held out, and on digits that a program draws."""
+    found: dict[str, Any] = json.loads(run_python("-m", "benchmarks.pictures")[0])
+    return found
 
 
 def compare_time() -> dict[str, Any]:
@@ -275,6 +282,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         matrix_product,
         nothing_to_do,
         numerics,
+        pictures,
         queue_cost,
         same_recipe,
         time_to_97,
@@ -333,7 +341,7 @@ def stage_output(name: str, here: Path, inputs: dict[str, Path]) -> tuple[str, f
     return run_python(f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path)))
 
 
-def train_and_evaluate(changes: dict[str, Any], plot: bool = False) -> dict[str, Any]:
+def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
     """Train with changed params and score on the test set, by the two stages; and draw, if asked to."""
     params = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
     for name, value in changes.items():
@@ -347,8 +355,7 @@ def train_and_evaluate(changes: dict[str, Any], plot: bool = False) -> dict[str,
         printed, seconds = stage_output("train", here, {"train": ARRAYS["train"]})
         evaluate_seconds = stage("evaluate", here, {"test": ARRAYS["test"]})
         plot_seconds = stage("plot", here, {}) if plot else 0.0
-        with (here / "metrics" / "predictions.csv").open(encoding="utf-8") as file:
-            wrong = [int(row["index"]) for row in csv.DictReader(file) if row["actual"] != row["predicted"]]
+        predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
         metrics = json.loads((here / "metrics" / "test.json").read_text("utf-8"))
         training = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
         digest = hashlib.sha256()
@@ -360,10 +367,14 @@ def train_and_evaluate(changes: dict[str, Any], plot: bool = False) -> dict[str,
         "validation_accuracy": training["validation_accuracy"],
         "train_stage_seconds": seconds,
         "stages_seconds": seconds + evaluate_seconds + plot_seconds,
-        "wrong": wrong,
         "training_seconds": loop,
         "hash": digest.hexdigest(),
-    }
+    } | ({"wrong": wrong_of(predictions)} if keep_wrong else {})
+
+
+def wrong_of(predictions: list[str]) -> list[int]:
+    """The samples that were got wrong, by index."""
+    return [int(row["index"]) for row in csv.DictReader(predictions) if row["actual"] != row["predicted"]]
 
 
 def environment() -> dict[str, str]:
@@ -378,6 +389,15 @@ def environment() -> dict[str, str]:
 def spread(values: list[float], digits: int) -> str:
     """Mean ± standard deviation (n)."""
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f} (n = {len(values)})"
+
+
+def median_ratio(ours: list[float], theirs: list[float]) -> str:
+    """The median of the ratios of paired seconds, with both medians."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return (
+        f"median {statistics.median(ratios):.2f} (n = {len(ratios)}; {statistics.median(ours):.2f} s, "
+        f"{statistics.median(theirs):.2f} s)"
+    )
 
 
 def column(runs: list[dict[str, Any]], name: str) -> list[float]:
@@ -397,12 +417,9 @@ def figures_table(found: dict[str, Any]) -> str:
         seconds = found["fresh_clone"]["seconds"]
         lines.append(f"| all stages in a fresh clone, download included, seconds | ≤ 60 | {spread(seconds, 1)} |")
     if "nothing_to_do" in found:
-        ours, empty = (found["nothing_to_do"][name] for name in ("ours", "empty"))
-        ratios = [a / b for a, b in zip(ours, empty, strict=True)]
         lines.append(
-            f"| `dvc repro` with nothing to do, over that of an empty project | ≤ 1.25 | median "
-            f"{statistics.median(ratios):.2f} (n = {len(ratios)}; {statistics.median(ours):.2f} s, "
-            f"{statistics.median(empty):.2f} s) |"
+            f"| `dvc repro` with nothing to do, over that of an empty project | ≤ 1.25 | "
+            f"{median_ratio(found['nothing_to_do']['ours'], found['nothing_to_do']['empty'])} |"
         )
     if "data" in found:
         lines += [
@@ -443,8 +460,22 @@ def figures_table(found: dict[str, Any]) -> str:
             f"validation {spread(column(ours, 'validation_accuracy'), 4)} |",
             f"| time to 0.97: the loop's 3 epochs over ours | ≥ 100 | {whole / statistics.mean(seconds):.0f} |",
         ]
+    lines += picture_lines(found)
     lines += ladder_lines(found)
     return "\n".join([*lines, "", *machines(found.values())])
+
+
+def picture_lines(found: dict[str, Any]) -> list[str]:
+    """How well ordinary pictures are read."""
+    if "pictures" not in found:
+        return []
+    agreeing, drawn = found["pictures"]["agreeing"], found["pictures"]["drawn"]
+    return [
+        f"| `mnist predict` on {found['pictures']['rows']} held-out rows as pictures: the raw row's answer | | "
+        f"{'; '.join(f'{kind} {100 * share:.1f} %' for kind, share in agreeing.items())} |",
+        f"| `mnist predict` on ten drawn digits: read right | | "
+        f"{'; '.join(f'{style} {number}' for style, number in drawn.items())} |",
+    ]
 
 
 def ladder_lines(found: dict[str, Any]) -> list[str]:
@@ -464,11 +495,9 @@ def ladder_lines(found: dict[str, Any]) -> list[str]:
             f"{(total - sum(stages)) / len(stages):.1f} (n = {len(stages)}; the stages {statistics.mean(stages):.1f}) |"
         )
     if "compare_time" in found:
-        ours, theirs = found["compare_time"]["compare"], found["compare_time"]["diff"]
-        ratio = statistics.median([a / b for a, b in zip(ours, theirs, strict=True)])
         lines.append(
-            f"| `mnist compare` over `dvc metrics diff` | ≤ 1.5 | median {ratio:.2f} (n = {len(ours)}; "
-            f"{statistics.median(ours):.2f} s, {statistics.median(theirs):.2f} s) |"
+            f"| `mnist compare` over `dvc metrics diff` | ≤ 1.5 | "
+            f"{median_ratio(found['compare_time']['compare'], found['compare_time']['diff'])} |"
         )
     for rung, rates in found.get("same_recipe", {}).get("rungs", {}).items():
         lines.append(
@@ -485,11 +514,9 @@ def machines(results: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def with_tables(text: str) -> str:
-    """A page with the tables between its marks as benchmarks/results/ has them."""
+    """A page with the table between its marks as benchmarks/results/ has them."""
     found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    start, end = "<!-- figures -->", "<!-- /figures -->"
-    before, _, rest = text.partition(start)
-    return f"{before}{start}\n{figures_table(found)}\n{end}{rest.partition(end)[2]}"
+    return between_marks(text, "figures", figures_table(found))
 
 
 def main() -> None:

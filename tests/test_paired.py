@@ -15,6 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
+from mnist_pipeline.intervals import wilson
 from mnist_pipeline.paired import (
     detectable_by_pairs,
     detectable_by_samples,
@@ -22,7 +23,6 @@ from mnist_pipeline.paired import (
     mcnemar,
     paired_t,
     sign_flip,
-    wilson,
 )
 
 

@@ -134,7 +134,7 @@ def test_what_is_no_picture_is_refused(content: bytes, message: str) -> None:
 
 def test_a_large_file_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_module, "LARGEST_FILE", 1000)
-    with pytest.raises(PictureError, match="at most 0 are read"):
+    with pytest.raises(PictureError, match="it is too large; at most 0 MB are read"):
         read_picture(bytes(2000))
 
 

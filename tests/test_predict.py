@@ -117,6 +117,15 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(workspace: Path, capsy
     ]
 
 
+def test_of_a_file_that_is_too_large_little_is_read(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "/dev/zero"])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "mnist predict: /dev/zero: it is too large; at most 32 MB are read\n"
+    assert workspace.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

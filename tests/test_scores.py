@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score
 
-from mnist_pipeline.scores import Bin, accuracy_interval, expected_calibration_error, metrics_of, reliability
+from mnist_pipeline.intervals import wilson
+from mnist_pipeline.scores import Bin, expected_calibration_error, metrics_of, reliability
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
 
@@ -62,7 +63,7 @@ def test_metrics_are_those_of_scikit_learn(rows: int, classes: int) -> None:
         assert ours == pytest.approx(score(labels, predicted, average=None, **options))
     low, high = result["accuracy_low"], result["accuracy_high"]
     assert 0 <= low <= result["accuracy"] <= high <= 1
-    assert (low, high) == accuracy_interval(rows - result["errors"], rows)
+    assert (low, high) == wilson(rows - result["errors"], rows)
     assert result["expected_calibration_error"] == pytest.approx(
         naive_calibration_error(probabilities.max(axis=1), predicted == labels, 15)
     )
@@ -102,7 +103,7 @@ def test_a_certain_mistake_has_a_finite_log_loss() -> None:
     [(9700, 10_000, 0.9665, 0.9732), (9900, 10_000, 0.9879, 0.9918), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0)],
 )
 def test_interval_of_known_accuracies(correct: int, number: int, low: float, high: float) -> None:
-    assert accuracy_interval(correct, number) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(correct, number) == pytest.approx((low, high), abs=5e-5)
 
 
 @settings(deadline=None)
@@ -112,7 +113,7 @@ def test_interval_is_wilsons(counts: tuple[int, int]) -> None:
     z, share = 1.959963984540054, correct / number
     centre = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     half = z * math.sqrt(share * (1 - share) / number + z**2 / (4 * number**2)) / (1 + z**2 / number)
-    low, high = accuracy_interval(correct, number)
+    low, high = wilson(correct, number)
     assert (low, high) == pytest.approx((centre - half, centre + half), abs=1e-9)
     assert 0 <= low <= share <= high <= 1
 

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from mnist_pipeline.claims import claims
+from mnist_pipeline.intervals import wilson
 from mnist_pipeline.ladder import Ladder, Run, load_ladder
-from mnist_pipeline.paired import mcnemar, wilson
+from mnist_pipeline.paired import mcnemar
 from mnist_pipeline.record import RecordedRun, RecordError, loss_of_a_guess, read_runs, write_runs
 from mnist_pipeline.remaining import Remaining
 from mnist_pipeline.report import COLUMNS, describe, row_of, table, with_sections
@@ -134,7 +135,7 @@ def test_a_false_difference_is_rare() -> None:
 
 
 def test_the_record_comes_back_as_it_was(tmp_path: Path, runs: list[RecordedRun]) -> None:
-    runs = [*runs, make_run("base", 9, set(), validation_accuracy=0.9, seconds=None)]
+    runs = [*runs, make_run("base", 9, set(), validation_accuracy=0.9, seconds=None, early_loss=None, swing=None)]
     write_runs(runs, tmp_path / "runs.csv")
     assert read_runs(tmp_path / "runs.csv") == runs
     assert read_runs(tmp_path / "none.csv") == []
@@ -223,3 +224,10 @@ def test_the_time_left_is_that_of_the_rungs_left() -> None:
     remaining.note(left[3], 1.0)
     assert str(remaining) == "all done"
     assert str(Remaining({}, left, jobs=2)) == "time left not known yet"
+
+
+def test_claims_need_two_seeds_in_common_whose_losses_were_kept() -> None:
+    one, other = seeds_of("start", 0.1, 3, 1), seeds_of("bce", 0.05, 3, 2)
+    assert len(claims([*one, *other])) == 1
+    assert claims([*one, *(replace(run, seed=run.seed + 2) for run in other)]) == []
+    assert claims([*one, *(replace(run, swing=None) for run in other)]) == []

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mnist_pipeline.intervals import wilson
 from mnist_pipeline.layout import LOCK, PARAMS, PREDICTIONS, TEST_ARRAYS
-from mnist_pipeline.paired import mcnemar, wilson
+from mnist_pipeline.lockfile import parse_lock
+from mnist_pipeline.paired import mcnemar
 from mnist_pipeline.revisions import read_file, resolve
 from mnist_pipeline.yaml12 import parse_yaml
 
@@ -106,6 +106,7 @@ def load_evaluated(repository: Path, name: str) -> Evaluated:
     Raises:
         RevisionError: nothing has that name, or it has no predictions.
         CompareError: its predictions are damaged, or are not those of its dvc.lock.
+        YamlError: its dvc.lock or its params are damaged.
     """
     if name == WORKSPACE:
         commit = None
@@ -117,7 +118,7 @@ def load_evaluated(repository: Path, name: str) -> Evaluated:
     else:
         commit = resolve(repository, name)
         contents = {path: read_file(repository, commit, path) for path in (PREDICTIONS, LOCK, PARAMS)}
-    evaluate = (_stages(contents[LOCK]) or {}).get("evaluate")
+    evaluate = parse_lock(contents[LOCK], f"{LOCK} of {name}").get("evaluate")
     if evaluate is None:
         raise CompareError(f"{name}: its {LOCK} has no stage evaluate; run dvc repro there")
     locked = {entry["path"]: entry["md5"] for entry in (*evaluate["deps"], *evaluate["outs"])}
@@ -132,11 +133,6 @@ def load_evaluated(repository: Path, name: str) -> Evaluated:
         samples=_samples(contents[PREDICTIONS], name),
         params=dict(_flat(parse_yaml(contents[PARAMS].decode("utf-8"), f"{PARAMS} of {name}"))),
     )
-
-
-def _stages(lock: bytes) -> Any:
-    # The C parser: in Python alone this would take longer than all the rest.
-    return yaml.load(lock, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]  # noqa: S506
 
 
 def _samples(content: bytes, name: str) -> list[Sample]:

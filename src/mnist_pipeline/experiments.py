@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 
 from mnist_pipeline.ladder import Ladder, Run
-from mnist_pipeline.lockfile import stages_of
-from mnist_pipeline.revisions import EXPERIMENTS, experiments, resolve
-from mnist_pipeline.yaml12 import parse_yaml
+from mnist_pipeline.layout import LOCK, PARAMS
+from mnist_pipeline.lockfile import parse_lock, stages_of
+from mnist_pipeline.revisions import experiments, list_experiments, resolve
 
 DECISIVE_STAGES = ("train", "evaluate")
 """The stages whose inputs say whether an experiment still stands for its run."""
@@ -70,8 +70,8 @@ def check_ready(repository: Path) -> None:
 
 def finished(repository: Path, ladder: Ladder, runs: list[Run]) -> dict[Run, str]:
     """The experiments that stand for runs: of their name, with the code, data and params of now; their commits."""
-    lock = parse_yaml((repository / "dvc.lock").read_text("utf-8"), "dvc.lock")
-    now = {name: _content_of_deps(repository, lock["stages"][name]) for name in DECISIVE_STAGES}
+    stages = parse_lock((repository / LOCK).read_text("utf-8"), LOCK)
+    now = {name: _content_of_deps(repository, stages[name]) for name in DECISIVE_STAGES}
     known = experiments(repository)
     found = {}
     for run in runs:
@@ -103,7 +103,7 @@ def _stands(repository: Path, commit: str, now: dict[str, dict[str, str]], wante
         theirs = {dep["path"]: dep["md5"] for dep in stage["deps"]}
         if any(theirs.get(path) != md5 for path, md5 in deps.items()):
             return False
-        for section, values in stage.get("params", {}).get("params.yaml", {}).items():
+        for section, values in stage.get("params", {}).get(PARAMS, {}).items():
             if values != wanted.get(section):
                 return False
     return True
@@ -219,11 +219,9 @@ def _is_dead(queue: Any, entry: Any) -> bool:
 
 def _remove_others(repository: Path, name: str, commit: str) -> None:
     """Remove the experiments of a name but one, so that the name stands for it alone."""
-    refs = _run(repository, "git", "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS)
-    for line in refs.splitlines():
-        other, ref = line.split(" ", 1)
-        if ref.rsplit("/", 1)[1] == name and other != commit and ref.count("/") == 4:
-            _run(repository, "git", "update-ref", "-d", ref, other)
+    for each in list_experiments(repository):
+        if each.name == name and each.commit != commit:
+            _run(repository, "git", "update-ref", "-d", each.ref, each.commit)
 
 
 def _note_seconds(repository: Path, queue: Any, name: str, commit: str) -> float | None:

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist, fmean, stdev
 
-CONFIDENCE_LEVEL = 0.95
+from mnist_pipeline.intervals import CONFIDENCE_LEVEL
+
+LEVEL = 0.05
+"""A p-value of at most this, corrected where there are several, counts as a difference."""
+
 POWER = 0.8
 """The chance with which a "smallest difference that could have been shown" would be shown."""
 
@@ -32,21 +36,6 @@ class Difference:
     low: float | None
     high: float | None
     p: float | None
-
-
-def wilson(successes: int, number: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927), which holds near 0 and 1, too.
-
-    Args:
-        successes: 0 to ``number``.
-        number: at least 1.
-    """
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE_LEVEL / 2)
-    proportion = successes / number
-    centre = (proportion + z**2 / (2 * number)) / (1 + z**2 / number)
-    half = z / (1 + z**2 / number) * math.sqrt(proportion * (1 - proportion) / number + z**2 / (4 * number**2))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return (0.0 if successes == 0 else low), (1.0 if successes == number else high)
 
 
 def mcnemar(fixed: int, broken: int) -> float:

@@ -41,7 +41,7 @@ def read_picture(content: bytes) -> NDArray[np.uint8]:
     if not content:
         raise PictureError("it is empty")
     if len(content) > LARGEST_FILE:
-        raise PictureError(f"it has {len(content) / 2**20:.0f} MB; at most {LARGEST_FILE / 2**20:.0f} are read")
+        raise PictureError(f"it is too large; at most {LARGEST_FILE / 2**20:.0f} MB are read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the number of pixels is checked below

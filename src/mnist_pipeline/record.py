@@ -36,8 +36,9 @@ class RecordedRun:
         validation_accuracy: on the rows held out; None: there were none.
         samples: of the test set.
         seconds: of training; None: not known.
-        early_loss: mean loss of the steps of the first epoch, over that of a guess that knows nothing.
-        swing: standard deviation of the losses of the steps of the last epoch, over the same.
+        early_loss: mean loss of the first epoch's steps, over that of a guess that knows nothing; None: train.log_every
+            kept none of them.
+        swing: standard deviation of the last epoch's losses, over the same; None: fewer than two were kept.
         wrong: the test samples that it got wrong, by index.
     """
 
@@ -48,8 +49,8 @@ class RecordedRun:
     validation_accuracy: float | None
     samples: int
     seconds: float | None
-    early_loss: float
-    swing: float
+    early_loss: float | None
+    swing: float | None
     wrong: tuple[int, ...]
 
 
@@ -78,13 +79,17 @@ def _parsed(row: dict[str, str]) -> RecordedRun:
         seed=int(row["seed"]),
         params=row["params"],
         accuracy=float(row["accuracy"]),
-        validation_accuracy=float(row["validation_accuracy"]) if row["validation_accuracy"] else None,
+        validation_accuracy=_number(row["validation_accuracy"]),
         samples=int(row["samples"]),
-        seconds=float(row["seconds"]) if row["seconds"] else None,
-        early_loss=float(row["early_loss"]),
-        swing=float(row["swing"]),
+        seconds=_number(row["seconds"]),
+        early_loss=_number(row["early_loss"]),
+        swing=_number(row["swing"]),
         wrong=tuple(map(int, row["wrong"].split())),
     )
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
 
 
 def write_runs(runs: list[RecordedRun], path: Path = RUNS) -> None:
@@ -140,7 +145,7 @@ def _from_experiment(
     )
 
 
-def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) -> tuple[float, float]:
+def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) -> tuple[float | None, float | None]:
     """Mean loss of the first epoch's steps and sd of the last's, over the loss of a guess that knows nothing."""
     try:
         losses = output_of(repository, commit, "train", STEPS)
@@ -148,11 +153,15 @@ def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) 
         raise RecordError(f"experiment {run.name}: {error}") from None
     params = ladder.params_of(run)
     guess = loss_of_a_guess(params.model.loss, len(params.csv.classes))
-    steps = [(int(row["step"]), float(row["loss"]) / guess) for row in csv.DictReader(losses.open(encoding="utf-8"))]
+    lines = losses.read_text("utf-8").splitlines()
+    steps = [(int(row["step"]), float(row["loss"]) / guess) for row in csv.DictReader(lines)]
     in_epoch = math.ceil(rows / params.train.batch_size)
     first = [loss for step, loss in steps if step <= in_epoch]
     last = [loss for step, loss in steps if step > in_epoch * (params.train.epochs - 1)]
-    return round(fmean(first), DECIMALS), round(pstdev(last), DECIMALS)
+    return (
+        round(fmean(first), DECIMALS) if first else None,
+        round(pstdev(last), DECIMALS) if len(last) > 1 else None,
+    )
 
 
 def loss_of_a_guess(loss: str, classes: int) -> float:

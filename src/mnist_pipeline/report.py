@@ -9,6 +9,7 @@ from mnist_pipeline.files import replacing, write_csv
 from mnist_pipeline.ladder import Ladder
 from mnist_pipeline.record import RecordedRun
 from mnist_pipeline.standings import Standing, standings
+from mnist_pipeline.tables import aligned, between_marks, markdown
 
 TABLE = Path("metrics/ladder.csv")
 PICTURE = Path("metrics/figures/ladder.png")
@@ -80,21 +81,14 @@ def with_sections(text: str, ladder: Ladder, runs: list[RecordedRun]) -> str:
     """A page with what stands between its marks ``ladder`` and ``claims`` as the runs have it."""
     sections = {"ladder": table(standings(ladder, runs)), "claims": list_of_claims(claims(runs))}
     for mark, content in sections.items():
-        start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-        if start in text:
-            before, _, rest = text.partition(start)
-            text = f"{before}{start}\n{content}\n{end}{rest.partition(end)[2]}"
+        text = between_marks(text, mark, content)
     return text
 
 
 def table(found: list[Standing]) -> str:
     """A table in Markdown."""
-    lines = [
-        "| rung | published | test accuracy (seeds) | Wilson 95 % | points gained | p seeds, samples | verdict | s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [f"| {' | '.join(cells)} |" for cells in map(cells_of, found)]
-    return "\n".join(lines)
+    header = ["rung", "published", "test accuracy (seeds)", "Wilson 95 %", "points gained", "p seeds, samples"]
+    return "\n".join(markdown([[*header, "verdict", "s"], *map(cells_of, found)]))
 
 
 def cells_of(standing: Standing) -> list[str]:
@@ -135,7 +129,4 @@ def describe(found: list[Standing]) -> str:
     rows = [header, *(cells_of(each) for each in found)]
     for row, standing in zip(rows[1:], found, strict=True):
         row[0] = standing.rung
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join(aligned(rows))

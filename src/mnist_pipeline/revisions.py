@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 EXPERIMENTS = "refs/exps"
@@ -13,15 +14,32 @@ class RevisionError(ValueError):
     """A name stands for no commit, or a commit has no such file."""
 
 
-def experiments(repository: Path) -> dict[str, list[str]]:
-    """The commits of each DVC experiment's name, the newest first."""
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of DVC: its name, its commit, and the ref that keeps the commit."""
+
+    name: str
+    commit: str
+    ref: str
+
+
+def list_experiments(repository: Path) -> list[Experiment]:
+    """All experiments of DVC, the newest first."""
     listed = _git(repository, "for-each-ref", "--sort=-committerdate", "--format=%(objectname) %(refname)", EXPERIMENTS)
-    found: dict[str, list[str]] = {}
+    found = []
     for line in listed.decode().splitlines():
         commit, ref = line.split(" ", 1)
         parts = ref.split("/")
         if len(parts) == 5 and len(parts[2]) == 2:  # refs/exps/xx/yyyy.../name; others are DVC's own stashes
-            found.setdefault(parts[4], []).append(commit)
+            found.append(Experiment(parts[4], commit, ref))
+    return found
+
+
+def experiments(repository: Path) -> dict[str, list[str]]:
+    """The commits of each DVC experiment's name, the newest first."""
+    found: dict[str, list[str]] = {}
+    for each in list_experiments(repository):
+        found.setdefault(each.name, []).append(each.commit)
     return found
 
 

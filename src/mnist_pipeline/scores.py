@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.metrics import log_loss, precision_recall_fscore_support
 
-CONFIDENCE_LEVEL = 0.95
+from mnist_pipeline.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,6 @@ class Bin:
     count: int
     confidence: float | None
     accuracy: float | None
-
-
-def accuracy_interval(correct: int, number: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy (Wilson 1927), which holds near 0 and 1, too."""
-    interval = binomtest(correct, number).proportion_ci(CONFIDENCE_LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int) -> list[Bin]:
@@ -91,7 +84,7 @@ def metrics_of(
     predicted = probabilities.argmax(axis=1)
     indices = np.arange(len(classes))
     correct = int((predicted == labels).sum())
-    low, high = accuracy_interval(correct, len(labels))
+    low, high = wilson(correct, len(labels))
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
     return {
         "accuracy": correct / len(labels),

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from mnist_pipeline.intervals import wilson
 from mnist_pipeline.ladder import Ladder
 from mnist_pipeline.paired import (
+    LEVEL,
     Difference,
     detectable_by_pairs,
     detectable_by_samples,
     holm,
     paired_t,
     sign_flip,
-    wilson,
 )
 from mnist_pipeline.record import RecordedRun
-
-LEVEL = 0.05
-"""A corrected p-value of at most this counts as a difference."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from mnist_pipeline.layout import LOCK
+from mnist_pipeline.lockfile import parse_lock
 from mnist_pipeline.machine import describe_machine, differences, supports_portable
 
 RECORD = "metrics/machine.json"
@@ -142,7 +142,7 @@ def compare_locks(expected: dict[str, Any], got: dict[str, Any]) -> Iterator[Com
 
 def _lock(text: str) -> dict[str, Any]:
     """The stages of a dvc.lock, in the order in which they run."""
-    stages: dict[str, Any] = yaml.safe_load(text)["stages"]
+    stages = parse_lock(text, LOCK)
     made_by = {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", [])}
     ordered: dict[str, Any] = {}
 

@@ -13,7 +13,7 @@ class YamlError(ValueError):
     """A file is missing, is not YAML, or is no mapping."""
 
 
-class _Loader(yaml.SafeLoader):
+class Yaml12Loader(yaml.SafeLoader):
     """PyYAML with the numbers and booleans of YAML 1.2, which is what DVC writes, and no duplicate keys.
 
     Plain PyYAML follows YAML 1.1, where ``1e-3`` is a string and ``on`` is a boolean.
@@ -29,6 +29,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As PyYAML's, but a key that appears twice is an error."""
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
@@ -39,9 +40,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_decimal(self, node: yaml.ScalarNode) -> int:
+        """A whole number; PyYAML's would take 010 for 8."""
         return int(node.value)
 
     def construct_exponent(self, node: yaml.ScalarNode) -> float:
+        """A number with a point or an exponent, or both."""
         return float(node.value)
 
 
@@ -54,9 +57,9 @@ for _tag, _pattern, _first in (
         "-+.0123456789",
     ),
 ):
-    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_decimal)
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_exponent)
+    Yaml12Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
+Yaml12Loader.add_constructor("tag:yaml.org,2002:int", Yaml12Loader.construct_decimal)
+Yaml12Loader.add_constructor("tag:yaml.org,2002:float", Yaml12Loader.construct_exponent)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_yaml(text: str, name: str) -> dict[str, Any]:
     """The content of a YAML text; ``name`` says in errors where it came from. Raises as ``read_yaml`` does."""
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader
+        content = yaml.load(text, Loader=Yaml12Loader)  # noqa: S506 -- a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # `!!int x`, a list as a key, `[[[...`
         raise YamlError(f"{name}: must be YAML; {error}") from None
     if not isinstance(content, dict):

@@ -19,7 +19,9 @@ from mnist_pipeline.compare import (
     load_evaluated,
 )
 from mnist_pipeline.layout import TEST_ARRAYS
+from mnist_pipeline.paired import LEVEL
 from mnist_pipeline.revisions import RevisionError
+from mnist_pipeline.tables import aligned, markdown
 from mnist_pipeline.yaml12 import YamlError
 
 DESCRIPTION = (
@@ -27,7 +29,6 @@ DESCRIPTION = (
     "which test samples were fixed and which broken, whether that is more than chance, and which settings differ. "
     "Reads what git has of them and checks nothing out."
 )
-LEVEL = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,17 +136,15 @@ def _class_row(each: ClassChange) -> tuple[str, ...]:
     )
 
 
-def _tables(result: Comparison) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = [
-        (("run", "test accuracy", "95 % interval", "errors"), [*_accuracies(result)]),
-        (
-            ("class", "samples", "A right", "B right", "points", "fixed", "broken"),
-            [_class_row(each) for each in result.classes],
-        ),
+def _tables(result: Comparison) -> list[list[tuple[str, ...]]]:
+    """The runs, the classes and the settings that differ; each table with its header first."""
+    tables: list[list[tuple[str, ...]]] = [
+        [("run", "test accuracy", "95 % interval", "errors"), *_accuracies(result)],
+        [("class", "samples", "A right", "B right", "points", "fixed", "broken"), *map(_class_row, result.classes)],
     ]
     if result.params:
-        rows = [(name, _value(before), _value(after)) for name, before, after in result.params]
-        tables.append((("setting", "A", "B"), [*rows]))
+        settings = [(name, _value(before), _value(after)) for name, before, after in result.params]
+        tables.append([("setting", "A", "B"), *settings])
     return tables
 
 
@@ -155,23 +154,12 @@ def _value(value: Any) -> str:
 
 def as_text(result: Comparison) -> str:
     """A comparison for a terminal."""
-    blocks = []
-    for header, rows in _tables(result):
-        lines = [header, *rows]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        blocks.append(
-            "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
-        )
-    blocks.insert(1, verdict(result))
-    return "\n\n".join(blocks)
+    blocks = ["\n".join(aligned(rows)) for rows in _tables(result)]
+    return "\n\n".join([blocks[0], verdict(result), *blocks[1:]])
 
 
 def as_markdown(result: Comparison) -> str:
     """A comparison for a pull request."""
-    blocks = []
-    for header, rows in _tables(result):
-        lines = [header, ["---"] * len(header), *rows]
-        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    blocks.insert(1, verdict(result))
     title = f"### `{result.before.name}` → `{result.after.name}`"
-    return "\n\n".join([title, *blocks])
+    blocks = ["\n".join(markdown(rows)) for rows in _tables(result)]
+    return "\n\n".join([title, blocks[0], verdict(result), *blocks[1:]])

@@ -58,13 +58,14 @@ def run(args: argparse.Namespace) -> None:
     from mnist_pipeline.ladder import LadderError
     from mnist_pipeline.record import RecordError
     from mnist_pipeline.revisions import RevisionError
+    from mnist_pipeline.yaml12 import YamlError
 
     try:
         if args.action == "run":
             _run(args.rungs, args.seeds, args.jobs)
         else:
             _report(quiet=args.quiet)
-    except (LadderError, ExperimentError, RecordError, RevisionError, OSError) as error:
+    except (LadderError, ExperimentError, RecordError, RevisionError, YamlError, OSError) as error:
         sys.exit(f"mnist ladder {args.action}: {error}")
     except KeyboardInterrupt:
         sys.exit(

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     predictions, failed = _predict(classifier, args.images, args.show)
     if args.json:
         print(json.dumps([_as_json(each) for each in predictions], indent=2))
-    else:
+    elif predictions:
         print("\n\n".join(describe(each) for each in predictions))
     for name, problem in failed:
         print(f"mnist predict: {name}: {problem}", file=sys.stderr)
@@ -90,8 +90,7 @@ def _predict(classifier: Any, names: list[str], folder: Path | None) -> tuple[li
     predictions, failed = [], []
     for number, name in enumerate(names):
         try:
-            content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-            image = to_form(read_picture(content), classifier.image_side)
+            image = to_form(read_picture(_content_of(name)), classifier.image_side)
             if folder is not None:
                 _save(folder / f"{number:03d}-{'stdin' if name == '-' else Path(name).stem}.png", image)
         except (PictureError, OSError) as error:
@@ -100,6 +99,16 @@ def _predict(classifier: Any, names: list[str], folder: Path | None) -> tuple[li
         outputs = predict(classifier, torch.from_numpy(image)[None])
         predictions.append(Prediction(name, classifier.classes, classifier.probabilities(outputs)[0].tolist()))
     return predictions, failed
+
+
+def _content_of(name: str) -> bytes:
+    """A file, or standard input; of one that is too large, no more than shows that it is."""
+    from mnist_pipeline.picture import LARGEST_FILE
+
+    if name == "-":
+        return sys.stdin.buffer.read(LARGEST_FILE + 1)
+    with Path(name).open("rb") as file:
+        return file.read(LARGEST_FILE + 1)
 
 
 def _save(path: Path, image: Any) -> None:

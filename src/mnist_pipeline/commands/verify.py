@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnist_pipeline.files import write_json
 from mnist_pipeline.machine import describe_machine
+from mnist_pipeline.tables import aligned
 from mnist_pipeline.verify import RECORD, Verification, VerifyError, verify
 
 DESCRIPTION = (
@@ -47,8 +48,7 @@ def describe(result: Verification) -> str:
         (each.stage, each.path, (each.expected or "-")[:8], (each.got or "-")[:8], "yes" if each.equal else "NO")
         for each in result.files
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     equal = sum(each.equal for each in result.files)
     lines += ["", f"{equal} of {len(result.files)} files equal, commit {result.commit[:10]}, {result.seconds:.0f} s."]
     if result.first_divergence is not None:

@@ -1,0 +1,90 @@
+"""How often `mnist predict` gives the answer that the model gives without the detour over a picture.
+
+    python -m benchmarks.pictures
+
+Prints one JSON line: for rows held out of training, saved as pictures in several ways, the share that gets the raw
+row's answer; and of ten digits that a program draws in several styles, how many are read right. Needs what `dvc repro`
+makes.
+"""
+
+from __future__ import annotations
+
+import json
+
+from mnist_pipeline import layout, numerics
+
+numerics.configure("portable")
+
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from PIL import Image, ImageDraw  # noqa: E402
+
+from mnist_pipeline.classifier import Classifier, load_classifier, predict  # noqa: E402
+from mnist_pipeline.holdout import hold_out  # noqa: E402
+from mnist_pipeline.params import load_params  # noqa: E402
+from mnist_pipeline.picture import PictureError, read_picture, to_form  # noqa: E402
+from mnist_pipeline.splits import load_split  # noqa: E402
+from tests.drawn import STROKES, STYLES, encoded, photographed  # noqa: E402
+
+ROWS = 1000
+TRAIN_ARRAYS = Path("data/prepared/train.safetensors")
+
+
+def enlarged(image: NDArray[np.uint8]) -> Image.Image:
+    """Dark ink on white paper, ten times as large."""
+    side = 10 * len(image)
+    return Image.fromarray(255 - image).resize((side, side), Image.Resampling.BICUBIC).convert("RGB")
+
+
+def shadowed(picture: Image.Image) -> Image.Image:
+    """With a shadow over one corner, whose edge is sharp: a hand, or the telephone that takes the picture."""
+    width, height = picture.size
+    shade = Image.new("L", picture.size, 255)
+    ImageDraw.Draw(shade).polygon([(width * 0.45, 0), (width, 0), (width, height), (width * 0.8, height)], fill=150)
+    levels = np.asarray(picture, np.float64) * (np.asarray(shade, np.float64)[..., None] / 255)
+    return Image.fromarray(levels.astype(np.uint8))
+
+
+KINDS: dict[str, Callable[[NDArray[np.uint8]], Image.Image]] = {
+    "as they are": Image.fromarray,
+    "inverted": lambda image: Image.fromarray(255 - image),
+    "ten times as large, on white": enlarged,
+    "the same, photographed": lambda image: photographed(enlarged(image)),
+    "the same, with a sharp shadow": lambda image: shadowed(enlarged(image)),
+}
+
+
+def answer(classifier: Classifier, picture: Image.Image) -> int:
+    """The class that `mnist predict` names; -1: it refuses."""
+    try:
+        form = to_form(read_picture(encoded(picture)), classifier.image_side)
+    except PictureError:
+        return -1
+    return int(predict(classifier, torch.from_numpy(form)[None]).argmax())
+
+
+def main() -> None:
+    params = load_params(Path(layout.PARAMS))
+    classifier = load_classifier(Path(layout.MODEL))
+    split = load_split(TRAIN_ARRAYS)
+    images = split.images[hold_out(split.labels, params.data.validation_size, params.train.seed)[1][:ROWS]]
+    raw = predict(classifier, torch.from_numpy(images)).argmax(dim=1).tolist()
+    agreeing = {
+        kind: sum(answer(classifier, make(image)) == given for image, given in zip(images, raw, strict=True)) / len(raw)
+        for kind, make in KINDS.items()
+    }
+    drawn = {
+        style: sum(answer(classifier, draw(digit)) == int(digit) for digit in STROKES) for style, draw in STYLES.items()
+    }
+    drawn["with a sharp shadow"] = sum(
+        answer(classifier, shadowed(STYLES["pen on white paper"](digit))) == int(digit) for digit in STROKES
+    )
+    print(json.dumps({"rows": len(raw), "agreeing": agreeing, "drawn": drawn}))
+
+
+if __name__ == "__main__":
+    main()
