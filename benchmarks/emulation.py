@@ -29,24 +29,63 @@ SIDE, ROWS, HELD_OUT, BATCH = 28, 72, 24, 20  # two full batches, and one small 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "tutorial: MSE, sigmoid, file order, batch 1": {
-        "model": {"loss": "mse", "hidden_activation": "sigmoid", "output_activation": "sigmoid", "layer_norm": False},
-        "train": {"batch_size": 1, "shuffle": False, "schedule": "constant"},
+        "model.loss": "mse",
+        "model.hidden_activation": "sigmoid",
+        "model.output_activation": "sigmoid",
+        "model.mlp.layer_norm": False,
+        "train.batch_size": 1,
+        "train.shuffle": False,
+        "train.schedule": "constant",
     },
     "tutorial: all together, Adam": {
-        "model": {"loss": "bce", "output_activation": "sigmoid", "optimizer": "adam"},
-        "train": {"batch_size": 1, "shuffle": False, "schedule": "constant"},
+        "model.loss": "bce",
+        "model.output_activation": "sigmoid",
+        "model.optimizer": "adam",
+        "train.batch_size": 1,
+        "train.shuffle": False,
+        "train.schedule": "constant",
     },
-    "MSE, LeakyReLU outputs": {"model": {"loss": "mse", "output_activation": "leaky_relu"}},
+    "MSE, LeakyReLU outputs": {"model.loss": "mse", "model.output_activation": "leaky_relu"},
     "BCE, tanh, AdamW": {
-        "model": {"loss": "bce", "output_activation": "sigmoid", "hidden_activation": "tanh", "optimizer": "adamw"}
+        "model.loss": "bce",
+        "model.output_activation": "sigmoid",
+        "model.hidden_activation": "tanh",
+        "model.optimizer": "adamw",
     },
     "GELU, two hidden layers, cosine, standard scaling": {
-        "model": {"hidden_activation": "gelu", "hidden_units": [64, 48]},
-        "train": {"schedule": "cosine"},
-        "data": {"scaling": "standard"},
+        "model.hidden_activation": "gelu",
+        "model.mlp.hidden_units": [64, 48],
+        "train.schedule": "cosine",
+        "data.scaling": "standard",
     },
-    "ReLU, Adam, no LayerNorm": {"model": {"hidden_activation": "relu", "optimizer": "adam", "layer_norm": False}},
+    "ReLU, Adam, no LayerNorm": {
+        "model.hidden_activation": "relu",
+        "model.optimizer": "adam",
+        "model.mlp.layer_norm": False,
+    },
+    "every distortion": {
+        "train.augmentation.rotation": 15,
+        "train.augmentation.scale": 0.15,
+        "train.augmentation.shear": 0.15,
+        "train.augmentation.shift": 2,
+        "train.augmentation.elastic_alpha": 34,
+    },
+    "CNN, dropout, ReLU, elastic distortions": {
+        "model.architecture": "cnn",
+        "model.cnn.channels": [[8], [16, 16]],
+        "model.cnn.dropout": 0.2,
+        "model.hidden_activation": "relu",
+        "train.augmentation.elastic_alpha": 34,
+    },
+    "MLP taught by a CNN": {
+        "model.cnn.channels": [[6], [8]],
+        "train.distillation.teacher": "cnn",
+        "train.distillation.epochs": 1,
+        "train.distillation.variants": 1,
+        "train.augmentation.shift": 1,
+    },
 }
+SMALL = {"train.epochs": 2, "train.batch_size": BATCH, "train.log_every": 1}
 
 
 def child() -> None:
@@ -60,9 +99,9 @@ def child() -> None:
 
     from mnist_pipeline.classifier import new_classifier
     from mnist_pipeline.evaluation import evaluate
-    from mnist_pipeline.params import Params, load_params
+    from mnist_pipeline.params import Params, load_params, with_overrides
     from mnist_pipeline.splits import Split
-    from mnist_pipeline.training import fit, samples_of, scaling_of
+    from mnist_pipeline.training import fit, samples_of, scaling_of, train_teacher
 
     classes = tuple("0123456789")
     random = np.random.default_rng(0)
@@ -71,17 +110,13 @@ def child() -> None:
     base = load_params(ROOT / "params.yaml").model_dump()
     hashes = {"CPU capability": torch.backends.cpu.get_cpu_capability()}
     for name, changes in VARIANTS.items():
-        small = {"train": {"epochs": 2, "batch_size": BATCH, "log_every": 1}}
-        content = {
-            section: {**values, **small.get(section, {}), **changes.get(section, {})}
-            for section, values in base.items()
-        }
-        params = Params.model_validate(content)
+        params = Params.model_validate(with_overrides(base, SMALL | changes))
         train = samples_of(split, np.arange(HELD_OUT, ROWS))
         validation = samples_of(split, np.arange(HELD_OUT))
         scaling = scaling_of(train, params.data.scaling)
         classifier = new_classifier(SIDE, classes, scaling, params.model, params.train.seed)
-        history = fit(classifier, train, validation, params.train, params.optimizers)
+        teacher = train_teacher(classifier, train, validation, params.train, params.optimizers)
+        history = fit(classifier, train, validation, params.train, params.optimizers, teacher=teacher)
         result = evaluate(classifier, split, params.evaluate.calibration_bins)
         digest = hashlib.sha256()
         for tensor in classifier.state_dict().values():

@@ -11,7 +11,6 @@ hardware and the versions it was found on.
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import hashlib
 import itertools
@@ -38,7 +37,7 @@ import yaml
 
 from mnist_pipeline.ladder import load_ladder
 from mnist_pipeline.paired import LEVEL, mcnemar
-from mnist_pipeline.params import Params
+from mnist_pipeline.params import Params, with_overrides
 from mnist_pipeline.record import RecordedRun
 from mnist_pipeline.standings import compare_runs
 from mnist_pipeline.tables import between_marks
@@ -76,7 +75,8 @@ def tutorial_loop(params: Params, rows: int) -> dict[str, Any]:
     model = params.model
     flags = ["--hidden", model.hidden_activation, "--output", model.output_activation, "--loss", model.loss]
     flags += ["--optimiser", model.optimizer, "--epochs", "1", "--rows", str(rows)]
-    flags += ["--layer-norm"] * model.layer_norm + ["--normalise"] * (params.data.scaling == "standard")
+    assert model.mlp is not None
+    flags += ["--layer-norm"] * model.mlp.layer_norm + ["--normalise"] * (params.data.scaling == "standard")
     tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
     found: dict[str, Any] = json.loads(run_python("benchmarks/tutorial_loop.py", *tables, *flags)[0])
     return found
@@ -343,13 +343,7 @@ def stage_output(name: str, here: Path, inputs: dict[str, Path]) -> tuple[str, f
 
 def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
     """Train with changed params and score on the test set, by the two stages; and draw, if asked to."""
-    params = copy.deepcopy(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
-    for name, value in changes.items():
-        *sections, key = name.split(".")
-        section = params
-        for each in sections:
-            section = section[each]
-        section[key] = value
+    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
         (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
         printed, seconds = stage_output("train", here, {"train": ARRAYS["train"]})

@@ -30,10 +30,11 @@ def main() -> None:
     from mnist_pipeline.splits import SplitError, load_split
 
     try:
+        device = numerics.device(params.runtime.device)
         split = load_split(args.test)
-        result = evaluate(load_classifier(args.model), split, params.evaluate.calibration_bins)
+        result = evaluate(load_classifier(args.model).to(device), split, params.evaluate.calibration_bins)
         showcase = choose(split.images, result.labels, result.probabilities, split.classes, params.evaluate.record)
-    except (ModelFileError, SplitError, EvaluationError, ShowcaseError) as error:
+    except (numerics.DeviceError, ModelFileError, SplitError, EvaluationError, ShowcaseError) as error:
         sys.exit(f"evaluate: {error}")
 
     write_evaluation(result, args.metrics, args.predictions, args.classes, args.calibration)

@@ -18,18 +18,22 @@ def main() -> None:
     parser.add_argument("--predictions", type=Path, required=True, help="in: a row for every test image, CSV")
     parser.add_argument("--calibration", type=Path, required=True, help="in: confidence against accuracy, CSV")
     parser.add_argument("--showcase", type=Path, required=True, help="in: the test images to show")
+    parser.add_argument("--examples", type=Path, required=True, help="in: training images to show")
     parser.add_argument("--loss-figure", type=Path, required=True, help="out: PNG")
     parser.add_argument("--confusion-figure", type=Path, required=True, help="out: PNG")
     parser.add_argument("--mistakes-figure", type=Path, required=True, help="out: PNG")
     parser.add_argument("--weights-figure", type=Path, required=True, help="out: PNG")
     parser.add_argument("--reliability-figure", type=Path, required=True, help="out: PNG")
     parser.add_argument("--record-figure", type=Path, required=True, help="out: PNG")
+    parser.add_argument("--augmentation-figure", type=Path, required=True, help="out: PNG")
     args = parser.parse_args()
 
     params = load_params(args.params)
     numerics.configure("portable")  # before NumPy is imported
     import pandas as pd
 
+    from mnist_pipeline.examples import ExamplesError, load_examples
+    from mnist_pipeline.figures.augmentation import draw_augmentation
     from mnist_pipeline.figures.confusion import draw_confusion
     from mnist_pipeline.figures.loss import draw_loss
     from mnist_pipeline.figures.mistakes import draw_mistakes
@@ -42,7 +46,8 @@ def main() -> None:
 
     try:
         model, showcase = load_model(args.model), load_showcase(args.showcase)
-    except (ModelFileError, ShowcaseError) as error:
+        examples = load_examples(args.examples)
+    except (ModelFileError, ShowcaseError, ExamplesError) as error:
         sys.exit(f"plot: {error}")
     # Names of classes are kept as they are: pandas would read one called "NA" as no value.
     predictions = pd.read_csv(args.predictions, dtype={"actual": str, "predicted": str}, keep_default_na=False)
@@ -54,6 +59,7 @@ def main() -> None:
     save_figure(args.weights_figure, draw_weights(model))
     save_figure(args.reliability_figure, draw_reliability(calibration))
     save_figure(args.record_figure, draw_record(showcase))
+    save_figure(args.augmentation_figure, draw_augmentation(examples))
     print(f"plot: pictures are in {args.loss_figure.parent}")
 
 

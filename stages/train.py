@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--steps", type=Path, required=True, help="out: the loss of every n-th step, CSV")
     parser.add_argument("--history", type=Path, required=True, help="out: losses and accuracies by epoch, CSV")
     parser.add_argument("--metrics", type=Path, required=True, help="out: how training ended, JSON")
+    parser.add_argument("--examples", type=Path, required=True, help="out: training images, also augmented")
     args = parser.parse_args()
 
     params = load_params(args.params)
@@ -29,18 +30,32 @@ def main() -> None:
 
     from mnist_pipeline.checkpoint import Checkpoint, own_modules, run_key
     from mnist_pipeline.classifier import new_classifier, save_classifier
+    from mnist_pipeline.examples import save_examples
     from mnist_pipeline.files import write_csv, write_json
     from mnist_pipeline.holdout import HoldOutError, hold_out
     from mnist_pipeline.machine import describe_machine
+    from mnist_pipeline.models.registry import ArchitectureError
     from mnist_pipeline.splits import SplitError, load_split
-    from mnist_pipeline.training import Epoch, Step, TrainingError, fit, samples_of, scaling_of, summary
+    from mnist_pipeline.training import (
+        Epoch,
+        Step,
+        TrainingError,
+        examples_of,
+        fit,
+        samples_of,
+        scaling_of,
+        summary,
+        train_teacher,
+    )
 
     try:
+        device = numerics.device(params.runtime.device)
         split = load_split(args.train)
         kept, held_out = hold_out(split.labels, params.data.validation_size, params.train.seed)
         train, validation = samples_of(split, kept), samples_of(split, held_out)
         scaling = scaling_of(train, params.data.scaling)
         classifier = new_classifier(split.images.shape[1], split.classes, scaling, params.model, params.train.seed)
+        classifier.to(device)
         settings = {
             "data": params.data.model_dump(mode="json"),
             "model": params.model.model_dump(mode="json"),
@@ -48,18 +63,22 @@ def main() -> None:
             "train": params.train.model_dump(mode="json"),
             "runtime": params.runtime.model_dump(mode="json"),
         }
-        machine = None if params.runtime.numerics == "portable" else describe_machine()
-        checkpoint = Checkpoint(args.scratch, run_key(settings, args.train, own_modules(), machine))
+        portable = params.runtime.numerics == "portable" and params.runtime.device == "cpu"
+        key = run_key(settings, args.train, own_modules(), None if portable else describe_machine())
+        checkpoints = [Checkpoint(args.scratch, name) for name in (key, f"{key}-teacher")]
         started = time.perf_counter()
-        history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint)
-    except (SplitError, HoldOutError, TrainingError) as error:
+        teacher = train_teacher(classifier, train, validation, params.train, params.optimizers, checkpoints[1])
+        history = fit(classifier, train, validation, params.train, params.optimizers, checkpoints[0], teacher)
+    except (numerics.DeviceError, SplitError, HoldOutError, ArchitectureError, TrainingError) as error:
         sys.exit(f"train: {error}")
 
     save_classifier(args.model, classifier)
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
-    write_json(args.metrics, summary(classifier, train, validation, history))
-    checkpoint.discard()
+    write_json(args.metrics, summary(classifier, train, validation, history, teacher))
+    save_examples(args.examples, examples_of(train, params.train))
+    for checkpoint in checkpoints:
+        checkpoint.discard()
     print(f"train: {len(history.epochs)} epochs in {time.perf_counter() - started:.1f} s")
 
 

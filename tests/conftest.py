@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import yaml
 
 from mnist_pipeline import csvs
-from mnist_pipeline.params import Params
+from mnist_pipeline.params import Params, with_overrides
 from mnist_pipeline.splits import Split
 
 # A thread for each of the processes that run tests side by side: with more, they run ten times slower. Read by
@@ -50,14 +49,7 @@ def make_params(params_content: Any) -> Callable[..., Params]:
     """Params of the repository, with changes: make_params({"train.epochs": 1})."""
 
     def make(changes: dict[str, Any] | None = None) -> Params:
-        content = copy.deepcopy(params_content)
-        for name, value in (changes or {}).items():
-            *sections, key = name.split(".")
-            section = content
-            for each in sections:
-                section = section[each]
-            section[key] = value
-        return Params.model_validate(content)
+        return Params.model_validate(with_overrides(params_content, changes or {}))
 
     return make
 

@@ -27,10 +27,10 @@ STANDARD = Scaling(mean=33.3, sd=78.6)
 def model_params(**changes: Any) -> ModelParams:
     """A small network with everything in it."""
     content: dict[str, Any] = {
-        "hidden_units": [5],
+        "architecture": "mlp",
+        "mlp": {"hidden_units": [5], "layer_norm": True},
         "hidden_activation": "leaky_relu",
         "negative_slope": 0.02,
-        "layer_norm": True,
         "output_activation": "none",
         "loss": "cross_entropy",
         "optimizer": "sgd",
@@ -38,6 +38,7 @@ def model_params(**changes: Any) -> ModelParams:
     return ModelParams.model_validate(content | changes)
 
 
+NO_HIDDEN = {"hidden_units": [], "layer_norm": True}
 SIGMOID_BCE = {"output_activation": "sigmoid", "loss": "bce"}
 LEAKY_MSE = {"output_activation": "leaky_relu", "loss": "mse"}
 
@@ -74,7 +75,7 @@ def test_outputs_are_those_computed_by_hand(scaling: Scaling) -> None:
 
 
 def test_unit_scaling_divides_by_255() -> None:
-    classifier = Classifier(1, ("a", "b"), UNIT, model_params(hidden_units=[]))
+    classifier = Classifier(1, ("a", "b"), UNIT, model_params(mlp=NO_HIDDEN))
     weights = {"network.0.weight": torch.tensor([[1.0], [-2.0]]), "network.0.bias": torch.zeros(2)}
     classifier.load_state_dict(weights)
     with torch.no_grad():
@@ -125,7 +126,7 @@ def test_a_row_without_a_positive_output_still_gives_probabilities(row: list[flo
 def test_probabilities_sum_to_1_and_the_likeliest_class_has_the_largest_output(
     changes: dict[str, Any], rows: list[list[float]]
 ) -> None:
-    classifier = Classifier(1, CLASSES, UNIT, model_params(hidden_units=[], **changes))
+    classifier = Classifier(1, CLASSES, UNIT, model_params(mlp=NO_HIDDEN, **changes))
     outputs = torch.tensor(rows)
     probabilities = classifier.probabilities(outputs).numpy()
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
@@ -138,9 +139,15 @@ def test_probabilities_sum_to_1_and_the_likeliest_class_has_the_largest_output(
     ("scaling", "changes"),
     [
         (UNIT, {}),
-        (STANDARD, SIGMOID_BCE | {"hidden_units": [], "negative_slope": 0.1}),
-        (STANDARD, LEAKY_MSE | {"hidden_units": [6, 4], "layer_norm": False, "hidden_activation": "gelu"}),
-        (UNIT, {"hidden_units": [2] * 11, "optimizer": "adamw"}),  # network.10.weight comes before network.2.weight
+        (STANDARD, SIGMOID_BCE | {"mlp": NO_HIDDEN, "negative_slope": 0.1}),
+        (STANDARD, LEAKY_MSE | {"mlp": {"hidden_units": [6, 4], "layer_norm": False}, "hidden_activation": "gelu"}),
+        (
+            UNIT,
+            {
+                "mlp": {"hidden_units": [2] * 11, "layer_norm": True},
+                "optimizer": "adamw",
+            },  # network.10.weight comes before network.2.weight
+        ),
     ],
     ids=["default", "no-hidden", "two-hidden", "eleven-hidden"],
 )
@@ -202,8 +209,8 @@ def altered(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], objec
         lambda description, _: description.update(classes=None),
         lambda description, _: description.update(scaling={"mean": 0.0}),
         lambda description, _: description.update(scaling={"mean": 0.0, "sd": 1.0, "skew": 0.0}),
-        lambda description, _: description["model"].update(hidden_units=[6]),
-        lambda description, _: description["model"].update(layer_norm=False),
+        lambda description, _: description["model"]["mlp"].update(hidden_units=[6]),
+        lambda description, _: description["model"]["mlp"].update(layer_norm=False),
         lambda description, _: description["model"].update(hidden_activation="swish"),
         lambda description, _: description["model"].update(loss="bce"),
         lambda description, _: description["model"].pop("loss"),

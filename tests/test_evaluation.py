@@ -32,7 +32,7 @@ def trained(params: Params, rows: int = 300) -> Classifier:
     return classifier
 
 
-SMALL = {"model.hidden_units": [12], "train.epochs": 4, "train.batch_size": 32}
+SMALL = {"model.mlp.hidden_units": [12], "train.epochs": 4, "train.batch_size": 32}
 LOSSES: list[dict[str, Any]] = [
     {},
     {"model.loss": "bce", "model.output_activation": "sigmoid"},

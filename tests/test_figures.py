@@ -19,7 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
+from mnist_pipeline.examples import Examples
 from mnist_pipeline.figures import preview
+from mnist_pipeline.figures.augmentation import draw_augmentation
 from mnist_pipeline.figures.confusion import draw_confusion
 from mnist_pipeline.figures.loss import draw_loss
 from mnist_pipeline.figures.mistakes import draw_mistakes
@@ -84,7 +86,14 @@ def showcase_of(classes: tuple[str, ...], mistakes: int, rows: int = 30, record:
     return choose(split.images, labels, probabilities, classes, record)
 
 
-def model_of(units: int, side: int = 8, *, zero: bool = False, further: tuple[int, ...] = ()) -> ModelFile:
+def model_of(
+    units: int,
+    side: int = 8,
+    *,
+    zero: bool = False,
+    further: tuple[int, ...] = (),
+    side_of_model: int | None = None,
+) -> ModelFile:
     """A network with that first layer, and further layers that must not be taken for it."""
     random, tensors, width = np.random.default_rng(0), {}, side**2
     for place, each in enumerate((units, *further)):
@@ -92,7 +101,17 @@ def model_of(units: int, side: int = 8, *, zero: bool = False, further: tuple[in
         tensors[f"network.{3 * place}.bias"] = np.zeros(each, np.float32)
         tensors[f"network.{3 * place}.weight"] = np.zeros_like(weights) if zero else weights
         width = each
-    return ModelFile({"image_side": side}, tensors)
+    return ModelFile({"image_side": side_of_model or side}, tensors)
+
+
+def kernels() -> ModelFile:
+    """A convolutional network's first layer."""
+    return ModelFile({"image_side": 8}, {"network.1.weight": np.ones((16, 1, 5, 5), np.float32)})
+
+
+def examples(variants: int) -> Examples:
+    images = synthetic_split(8).images
+    return Examples(images, np.repeat(images[:, None], variants, axis=1))
 
 
 NO_STEPS = pd.DataFrame({"step": [], "loss": []})
@@ -148,6 +167,10 @@ CASES: dict[str, tuple[Callable[[], Figure], str]] = {
         "Weights from the pixels to 48 of 64 first-layer units",
     ),
     "weights-one-unit-one-pixel": (lambda: draw_weights(model_of(1, side=1)), "Weights from the pixels to 1 of 1"),
+    "weights-kernels": (lambda: draw_weights(kernels()), "Weights from the pixels to 16 of 16 first-layer kernels"),
+    "weights-none": (lambda: draw_weights(model_of(3, side=8, side_of_model=9)), "no layer whose weights are pictures"),
+    "augmentation": (lambda: draw_augmentation(examples(11)), "Training images, and augmented versions of each"),
+    "augmentation-none": (lambda: draw_augmentation(examples(0)), "Training images, not augmented"),
     "weights-all-zero": (lambda: draw_weights(model_of(2, zero=True)), "Weights from the pixels to 2 of 2"),
 }
 USUAL = [name for name in CASES if "-" not in name]

@@ -46,7 +46,8 @@ def test_the_tutorials_rungs_are_the_tutorials(ladder: Ladder) -> None:
         assert (params.data.validation_size, params.train.schedule) == (0, "constant")
         assert params.optimizers.sgd.learning_rate == 0.01
         assert params.optimizers.adam.learning_rate == 0.001
-        assert params.model.hidden_units == (200,)
+        assert params.model.mlp is not None
+        assert params.model.mlp.hidden_units == (200,)
     assert ladder.rungs["bce"].published == 0.9031
     assert ladder.rungs["adam"].published == 0.9597
 
@@ -68,15 +69,15 @@ def test_published_figures_and_later_rungs_have_seeds_enough(ladder: Ladder) -> 
 
 def test_settings_are_as_dvc_takes_them(tmp_path: Path) -> None:
     overrides = {
-        "model.hidden_units": [300, 100],
-        "model.layer_norm": False,
+        "model.mlp.hidden_units": [300, 100],
+        "model.mlp.layer_norm": False,
         "model.optimizer": "adam",
         "optimizers.adam.epsilon": 1e-8,
     }
     small = load(tmp_path, {"seeds": 2, "rungs": {"deep": rung(overrides=overrides)}})
     assert small.settings(Run("deep", 1)) == [
-        "model.hidden_units=[300, 100]",
-        "model.layer_norm=false",
+        "model.mlp.hidden_units=[300, 100]",
+        "model.mlp.layer_norm=false",
         "model.optimizer=adam",
         "optimizers.adam.epsilon=1e-08",
         "train.seed=1",
@@ -98,6 +99,13 @@ def test_the_digest_changes_with_what_decides_and_with_nothing_else(tmp_path: Pa
     small = load(tmp_path, content)
     one, two, three = (small.digest(Run(name, 0)) for name in ("one", "two", "three"))
     assert one == two
+    unused = {"optimizers.adam.beta1": 0.5, "model.cnn.dropout": 0.5, "train.augmentation.elastic_sigma": 2,
+              "train.distillation.weight": 0.5}  # fmt: skip
+    others = [{"train.augmentation.shift": 1}, {"model.architecture": "cnn"}, {"train.distillation.teacher": "cnn"}]
+    rungs = {f"r{place}": rung(overrides=overrides) for place, overrides in enumerate([{}, unused, *others])}
+    digests = [load(tmp_path, {"seeds": 1, "rungs": rungs}).digest(Run(name, 0)) for name in rungs]
+    assert digests[0] == digests[1] == one
+    assert len(set(digests)) == 4
     assert len({one, three, small.digest(Run("one", 1))}) == 3
     assert re.fullmatch("[0-9a-f]{12}", one)
 

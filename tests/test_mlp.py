@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_pipeline.models.mlp import build_mlp
+from mnist_pipeline.models.registry import build_network
 from mnist_pipeline.params import Params
 
 MakeParams = Callable[..., Params]
@@ -42,10 +42,10 @@ NORM = ("LayerNorm", (200,), 1e-5, True)
 def variant(hidden: str, layer_norm: bool, output: str, loss: str, optimizer: str) -> dict[str, Any]:
     """A step of the tutorial, with its loop and its optimizers' settings."""
     return {
-        "model.hidden_units": [200],
+        "model.mlp.hidden_units": [200],
         "model.hidden_activation": hidden,
         "model.negative_slope": 0.02,
-        "model.layer_norm": layer_norm,
+        "model.mlp.layer_norm": layer_norm,
         "model.output_activation": output,
         "model.loss": loss,
         "model.optimizer": optimizer,
@@ -86,7 +86,7 @@ TUTORIAL: list[tuple[str, dict[str, Any], list[Layer]]] = [
 def test_every_step_of_the_tutorial_has_its_layers_in_its_order(
     make_params: MakeParams, changes: dict[str, Any], layers: list[Layer]
 ) -> None:
-    assert described(build_mlp(784, 10, make_params(changes).model)) == layers
+    assert described(build_network(28, 10, make_params(changes).model)) == layers
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_every_step_of_the_tutorial_has_its_layers_in_its_order(
 )
 def test_hidden_activation_by_name(make_params: MakeParams, name: str, layer: Layer) -> None:
     params = make_params({"model.hidden_activation": name, "model.negative_slope": 0.3}).model
-    assert described(build_mlp(4, 2, params))[1] == layer
+    assert described(build_network(2, 2, params))[1] == layer
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_hidden_activation_by_name(make_params: MakeParams, name: str, layer: La
 )
 def test_output_activation_by_name(make_params: MakeParams, output: str, layers: list[Layer]) -> None:
     changes = {"model.output_activation": output, "model.loss": "mse", "model.negative_slope": 0.3}
-    assert described(build_mlp(4, 2, make_params({"model.hidden_units": [], **changes}).model))[1:] == layers
+    assert described(build_network(2, 2, make_params({"model.mlp.hidden_units": [], **changes}).model))[1:] == layers
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_output_activation_by_name(make_params: MakeParams, output: str, layers:
     ids=["none", "one", "two"],
 )
 def test_any_number_of_hidden_layers(make_params: MakeParams, units: list[int], layers: list[Layer]) -> None:
-    params = make_params({"model.hidden_units": units, "model.hidden_activation": "relu"}).model
-    network = build_mlp(9, 3, params)
+    params = make_params({"model.mlp.hidden_units": units, "model.hidden_activation": "relu"}).model
+    network = build_network(3, 3, params)
     assert described(network) == layers
     outputs = network(torch.zeros(7, 9))
     assert outputs.shape == (7, 3)
@@ -150,9 +150,9 @@ def test_any_number_of_hidden_layers(make_params: MakeParams, units: list[int], 
 
 
 def test_weights_are_pytorchs_own_defaults(make_params: MakeParams) -> None:
-    params = make_params({"model.hidden_units": [6, 5], "model.layer_norm": True}).model
+    params = make_params({"model.mlp.hidden_units": [6, 5], "model.mlp.layer_norm": True}).model
     torch.manual_seed(3)
-    network = build_mlp(9, 4, params)
+    network = build_network(3, 4, params)
     after = torch.rand(1)
     torch.manual_seed(3)
     expected = nn.Sequential(
@@ -172,8 +172,8 @@ def test_weights_are_pytorchs_own_defaults(make_params: MakeParams) -> None:
 
 
 def test_layer_norm_sees_what_the_activation_gives(make_params: MakeParams) -> None:
-    params = make_params({"model.hidden_units": [6], "model.hidden_activation": "relu"}).model
-    network = build_mlp(4, 2, params)
+    params = make_params({"model.mlp.hidden_units": [6], "model.hidden_activation": "relu"}).model
+    network = build_network(2, 2, params)
     hidden = network[:3](torch.rand(5, 4) + 0.5).detach()
     assert torch.allclose(hidden.mean(dim=1), torch.zeros(5), atol=1e-6)  # a relu after it would lift the mean
     assert hidden.min() < 0

@@ -93,8 +93,8 @@ VALUES: dict[str, tuple[dict[str, str], str]] = {
     "integer for bool": ({"train.shuffle": "1"}, "train.shuffle must be a valid boolean, was 1"),
     "on": ({"train.shuffle": "on"}, "train.shuffle must be a valid boolean, was 'on'"),
     "off": ({"train.shuffle": "off"}, "train.shuffle must be a valid boolean, was 'off'"),
-    "yes": ({"model.layer_norm": "yes"}, "model.layer_norm must be a valid boolean, was 'yes'"),
-    "No": ({"model.layer_norm": "No"}, "model.layer_norm must be a valid boolean, was 'No'"),
+    "yes": ({"model.mlp.layer_norm": "yes"}, "model.mlp.layer_norm must be a valid boolean, was 'yes'"),
+    "No": ({"model.mlp.layer_norm": "No"}, "model.mlp.layer_norm must be a valid boolean, was 'No'"),
     "null": ({"train.epochs": "null"}, "train.epochs must be a valid integer, was None"),
     "nothing": ({"train.epochs": ""}, "train.epochs must be a valid integer, was None"),
     "list for number": ({"train.epochs": "[10]"}, "train.epochs must be a valid integer, was [10]"),
@@ -131,19 +131,25 @@ VALUES: dict[str, tuple[dict[str, str], str]] = {
         {"runtime.numerics": "Portable"},
         "runtime.numerics must be 'portable' or 'fast', was 'Portable'",
     ),
-    "hidden_units no list": ({"model.hidden_units": "200"}, "model.hidden_units must be a valid tuple, was 200"),
-    "hidden_units a string": ({"model.hidden_units": "'200'"}, "model.hidden_units must be a valid tuple, was '200'"),
+    "hidden_units no list": (
+        {"model.mlp.hidden_units": "200"},
+        "model.mlp.hidden_units must be a valid tuple, was 200",
+    ),
+    "hidden_units a string": (
+        {"model.mlp.hidden_units": "'200'"},
+        "model.mlp.hidden_units must be a valid tuple, was '200'",
+    ),
     "hidden_units of strings": (
-        {"model.hidden_units": "['200']"},
-        "model.hidden_units.0 must be a valid integer, was '200'",
+        {"model.mlp.hidden_units": "['200']"},
+        "model.mlp.hidden_units.0 must be a valid integer, was '200'",
     ),
     "hidden_units of bools": (
-        {"model.hidden_units": "[5, true]"},
-        "model.hidden_units.1 must be a valid integer, was True",
+        {"model.mlp.hidden_units": "[5, true]"},
+        "model.mlp.hidden_units.1 must be a valid integer, was True",
     ),
     "hidden_units with 0": (
-        {"model.hidden_units": "[200, 0]"},
-        "model.hidden_units.1 must be greater than or equal to 1, was 0",
+        {"model.mlp.hidden_units": "[200, 0]"},
+        "model.mlp.hidden_units.1 must be greater than or equal to 1, was 0",
     ),
     "classes of integers": (
         {"csv.classes": "[a, b, 1]"},
@@ -220,7 +226,7 @@ VALUES: dict[str, tuple[dict[str, str], str]] = {
     "unknown key": (
         {"train.epoch": "3"},
         "train.epoch is not a known key; did you mean 'epochs'? "
-        "(known here: epochs, batch_size, shuffle, schedule, seed, log_every)",
+        "(known here: epochs, batch_size, shuffle, schedule, seed, log_every, augmentation, distillation)",
     ),
     "unknown key like no other": (
         {"plot.zzz": "3"},
@@ -360,12 +366,14 @@ def test_rows_and_fractions_of_validation_size_keep_their_type(load: Load, raw: 
 @pytest.mark.parametrize(
     ("changes", "value"),
     [
-        pytest.param({"model.hidden_units": "[]"}, (), id="no hidden layer"),
-        pytest.param({"model.hidden_units": "\n  - 30\n  - 20"}, (30, 20), id="list of lines"),
+        pytest.param({"model.mlp.hidden_units": "[]"}, (), id="no hidden layer"),
+        pytest.param({"model.mlp.hidden_units": "\n    - 30\n    - 20"}, (30, 20), id="list of lines"),
     ],
 )
 def test_hidden_units(load: Load, changes: dict[str, str], value: tuple[int, ...]) -> None:
-    assert load(changes).model.hidden_units == value
+    mlp = load(changes).model.mlp
+    assert mlp is not None
+    assert mlp.hidden_units == value
 
 
 def test_rows_may_be_any_number(load: Load) -> None:

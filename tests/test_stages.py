@@ -49,7 +49,8 @@ VALIDATE = (
     "--facts data.json --balance balance.csv --preview preview.png"
 ).split()
 TRAIN = (
-    "--scratch scratch --train train.safetensors --model m.safetensors --steps s.csv --history h.csv --metrics t.json"
+    "--scratch scratch --train train.safetensors --model m.safetensors --steps s.csv --history h.csv --metrics t.json "
+    "--examples x.safetensors"
 ).split()
 EVALUATE = (
     "--model m.safetensors --test test.safetensors --metrics e.json --predictions p.csv --classes c.csv "
@@ -96,7 +97,8 @@ def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path) -
     write_training_arrays(folder)
     content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
     content["data"]["validation_size"] = 30
-    content["model"] |= {"loss": "mse", "layer_norm": False, "hidden_activation": "relu"}
+    content["model"] |= {"loss": "mse", "hidden_activation": "relu"}
+    content["model"]["mlp"]["layer_norm"] = False
     content["optimizers"]["sgd"]["learning_rate"] = 1e9
     (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
     (folder / "m.safetensors").write_text("an earlier model")

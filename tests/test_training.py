@@ -48,7 +48,7 @@ TUTORIAL_LOOP = {
     "optimizers.sgd": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
     "optimizers.adam": {"learning_rate": 0.001, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0},
 }
-SMALL = {"model.hidden_units": [12], "train.epochs": 2, "train.batch_size": 32}
+SMALL = {"model.mlp.hidden_units": [12], "train.epochs": 2, "train.batch_size": 32}
 
 
 def trained(params: Params, train: Samples, validation: Samples = NOTHING) -> tuple[Classifier, History]:
@@ -64,9 +64,9 @@ def weights_of(classifier: nn.Module) -> Tensor:
 def test_one_step_by_hand(make_params: MakeParams) -> None:
     """Two layers of sigmoids, MSE against one-hot, SGD: the chain rule in NumPy."""
     changes = {
-        "model.hidden_units": [3],
+        "model.mlp.hidden_units": [3],
         "model.hidden_activation": "sigmoid",
-        "model.layer_norm": False,
+        "model.mlp.layer_norm": False,
         "model.output_activation": "sigmoid",
         "model.loss": "mse",
         "train.epochs": 1,
@@ -138,9 +138,9 @@ def test_the_tutorials_loop_gives_the_same_weights(
     make_params: MakeParams, hidden: str, layer_norm: bool, output: str, loss: str, optimizer: str
 ) -> None:
     changes = {
-        "model.hidden_units": [12],
+        "model.mlp.hidden_units": [12],
         "model.hidden_activation": hidden,
-        "model.layer_norm": layer_norm,
+        "model.mlp.layer_norm": layer_norm,
         "model.output_activation": output,
         "model.loss": loss,
         "model.optimizer": optimizer,
@@ -197,7 +197,7 @@ def test_batches_give_the_weights_of_a_plain_loop(make_params: MakeParams, batch
     ids=["default", "adamw", "bce"],
 )
 def test_it_learns(make_params: MakeParams, scaling: str, changes: dict[str, Any]) -> None:
-    params = make_params({"model.hidden_units": [30], "train.epochs": 8, "train.batch_size": 32, **changes})
+    params = make_params({"model.mlp.hidden_units": [30], "train.epochs": 8, "train.batch_size": 32, **changes})
     train, validation = samples(600), samples(200, seed=1)
     classifier = new_classifier(8, tuple("0123456789"), scaling_of(train, scaling), params.model, 0)
     history = fit(classifier, train, validation, params.train, params.optimizers)
@@ -371,7 +371,7 @@ DIVERGING = {"learning_rate": 1e38, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-
 )
 def test_a_diverging_loss_names_epoch_step_and_key(make_params: MakeParams, changes: dict[str, Any], key: str) -> None:
     steps = {"train.schedule": "constant", "train.batch_size": 8}
-    params = make_params({**SMALL, "model.layer_norm": False, **steps, **changes})
+    params = make_params({**SMALL, "model.mlp.layer_norm": False, **steps, **changes})
     where = rf"^the loss became nan in epoch 1, step 2; lower optimizers\.{key}\.learning_rate \(was 1e\+38 "
     with pytest.raises(TrainingError, match=where):
         trained(params, samples(50))
@@ -400,7 +400,7 @@ def test_a_last_step_that_ruins_the_weights_is_no_success(make_params: MakeParam
 
 def test_a_validation_loss_that_is_no_number_is_no_success(make_params: MakeParams) -> None:
     changes = {"optimizers.sgd.learning_rate": 1e30, "train.schedule": "constant", "train.epochs": 1}
-    params = make_params({**SMALL, **changes, "model.hidden_units": [12, 12], "model.layer_norm": False})
+    params = make_params({**SMALL, **changes, "model.mlp.hidden_units": [12, 12], "model.mlp.layer_norm": False})
     with pytest.raises(TrainingError, match=r"^the validation loss became (inf|nan) in epoch 1, step 1; lower optimiz"):
         trained(params, samples(30), samples(30, seed=1))
 
@@ -408,7 +408,7 @@ def test_a_validation_loss_that_is_no_number_is_no_success(make_params: MakePara
 @pytest.mark.parametrize("number", [1, 999, 1000, 1001, 2000, 2001])
 def test_predict_scores_every_sample_in_order(make_params: MakeParams, number: int) -> None:
     assert classifier_module.SCORED_AT_ONCE == 1000
-    classifier = new_classifier(2, tuple("0123456789"), UNIT, make_params({"model.hidden_units": [3]}).model, 0)
+    classifier = new_classifier(2, tuple("0123456789"), UNIT, make_params({"model.mlp.hidden_units": [3]}).model, 0)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (number, 2, 2)).astype(np.uint8))
     classifier.train()
     outputs = predict(classifier, images)
@@ -459,7 +459,7 @@ def test_samples_are_the_rows_asked_for_in_that_order() -> None:
 
 @pytest.mark.parametrize("validated", [True, False])
 def test_summary_is_of_the_last_epoch(make_params: MakeParams, validated: bool) -> None:
-    classifier = new_classifier(8, tuple("0123456789"), UNIT, make_params({"model.hidden_units": [12]}).model, 0)
+    classifier = new_classifier(8, tuple("0123456789"), UNIT, make_params({"model.mlp.hidden_units": [12]}).model, 0)
     loss, accuracy = (0.3, 0.8) if validated else (None, None)
     epochs = [Epoch(1, 0.1, 0.9, 0.8, 0.5, 0.6), Epoch(2, 0.1, 0.2, loss, 0.9, accuracy)]
     validation = samples(30) if validated else NOTHING
@@ -471,6 +471,7 @@ def test_summary_is_of_the_last_epoch(make_params: MakeParams, validated: bool) 
         "train_rows": 50,
         "validation_rows": 30 if validated else 0,
         "parameters": 64 * 12 + 12 + 2 * 12 + 12 * 10 + 10,
+        "multiply_adds": 64 * 12 + 12 * 10,
     }
 
 

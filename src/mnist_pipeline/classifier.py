@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mnist_pipeline.modelfile import ModelFile, ModelFileError, load_model, save_model
-from mnist_pipeline.models.mlp import build_mlp
-from mnist_pipeline.params import ModelParams
+from mnist_pipeline.models.registry import build_network
+from mnist_pipeline.params import ModelParams, architectures
 
 SCORED_AT_ONCE = 1000
 
@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         self.classes = classes
         self.scaling = scaling
         self.params = params
-        self.network = build_mlp(image_side**2, len(classes), params)
+        self.network = build_network(image_side, len(classes), params)
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side)."""
@@ -52,7 +52,7 @@ class Classifier(nn.Module):
         return outputs
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the network sees, float32 (n, image_side²), of images, uint8 (n, image_side, image_side)."""
+        """What the network sees, float32 (n, image_side²), of images, (n, image_side, image_side) of 0-255."""
         pixels = images.flatten(1).to(torch.float32)
         return (pixels - self.scaling.mean) / self.scaling.sd
 
@@ -76,28 +76,42 @@ class Classifier(nn.Module):
 def new_classifier(
     image_side: int, classes: tuple[str, ...], scaling: Scaling, params: ModelParams, seed: int
 ) -> Classifier:
-    """An untrained classifier whose weights are determined by ``seed``; torch's own generator is left as it was."""
+    """An untrained classifier whose weights are determined by ``seed``; torch's own generator is left as it was.
+
+    Raises:
+        ArchitectureError: the network cannot be built for images of this side.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Classifier(image_side, classes, scaling, params)
 
 
 def predict(classifier: Classifier, images: Tensor) -> Tensor:
-    """Outputs, float32 (n, classes), for images, uint8 (n, side, side); none is left out."""
+    """Outputs, float32 (n, classes), for images, uint8 (n, side, side); none is left out.
+
+    The images may be on another device than the classifier; the outputs are on the classifier's.
+    """
     classifier.eval()
+    device = device_of(classifier)
     with torch.inference_mode():
-        return torch.cat([classifier(batch) for batch in torch.split(images, SCORED_AT_ONCE)])
+        return torch.cat([classifier(batch.to(device)) for batch in torch.split(images, SCORED_AT_ONCE)])
+
+
+def device_of(classifier: Classifier) -> torch.device:
+    """Where the classifier's weights are."""
+    return next(classifier.parameters()).device
 
 
 def save_classifier(path: Path, classifier: Classifier) -> None:
     """Write a classifier into a file from which alone it can be loaded."""
+    others = set(architectures()) - {classifier.params.architecture}
     description = {
         "image_side": classifier.image_side,
         "classes": classifier.classes,
         "scaling": asdict(classifier.scaling),
-        "model": classifier.params.model_dump(mode="json"),
+        "model": classifier.params.model_dump(mode="json", exclude=others),
     }
-    tensors = {name: tensor.numpy() for name, tensor in classifier.state_dict().items()}
+    tensors = {name: tensor.cpu().numpy() for name, tensor in classifier.state_dict().items()}
     save_model(path, ModelFile(description, tensors))
 
 

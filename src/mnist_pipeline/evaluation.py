@@ -54,7 +54,7 @@ def evaluate(classifier: Classifier, split: Split, calibration_bins: int) -> Eva
         )
     labels = split.labels.astype(np.int64)
     outputs = predict(classifier, torch.from_numpy(split.images))
-    probabilities = classifier.probabilities(outputs).numpy()
+    probabilities = classifier.probabilities(outputs).cpu().numpy()
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     calibration = reliability(confidence, correct, calibration_bins)
     metrics = metrics_of(labels, probabilities, split.classes, calibration)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from mnist_pipeline.params import Params, Section, problems_of
+from mnist_pipeline.params import Params, Section, architectures, problems_of, with_overrides
 from mnist_pipeline.yaml12 import YamlError, read_yaml
 
 DECIDING = ("csv", "data", "model", "optimizers", "train", "evaluate", "runtime")
@@ -108,9 +107,22 @@ class Ladder:
 
     def digest(self, run: Run) -> str:
         """What of its params decides a run's result, as 12 hexadecimal digits."""
-        content = self.params_of(run).model_dump(mode="json")
-        text = json.dumps({section: content[section] for section in DECIDING}, sort_keys=True)
+        text = json.dumps(deciding(self.params_of(run)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def deciding(params: Params) -> dict[str, Any]:
+    """What of some params can change a result: nothing of an architecture or an optimizer that is not used."""
+    content = params.model_dump(mode="json")
+    result = {section: content[section] for section in DECIDING}
+    used = {params.model.architecture, params.train.distillation.teacher}
+    for name in set(architectures()) - used:
+        del result["model"][name]
+    result["optimizers"] = {params.model.optimizer: result["optimizers"][params.model.optimizer]}
+    for part in ("augmentation", "distillation"):
+        if not getattr(params.train, part).enabled:
+            del result["train"][part]
+    return result
 
 
 def load_ladder(path: Path, params: Path) -> Ladder:
@@ -140,7 +152,7 @@ def load_ladder(path: Path, params: Path) -> Ladder:
             problems.append(f"{where}.overrides must leave train.seed alone; say how many with seeds: {where}.seeds")
         overrides[name] = (overrides[rung.builds_on] if rung.builds_on is not None else {}) | rung.overrides
         try:
-            resolved[name] = Params.model_validate(_overridden(base, overrides[name] | {"train.seed": 0}))
+            resolved[name] = Params.model_validate(with_overrides(base, overrides[name] | {"train.seed": 0}))
         except KeyError as error:
             problems.append(f"{where}.overrides: {params} has no key {error.args[0]}")
         except ValidationError as error:
@@ -149,19 +161,6 @@ def load_ladder(path: Path, params: Path) -> Ladder:
         raise LadderError("\n".join(problems))
     seeds = {name: rung.seeds or parsed.seeds for name, rung in parsed.rungs.items()}
     return Ladder(parsed.rungs, seeds, overrides, resolved)
-
-
-def _overridden(content: dict[str, Any], overrides: dict[str, Value]) -> dict[str, Any]:
-    result = copy.deepcopy(content)
-    for name, value in overrides.items():
-        *sections, key = name.split(".")
-        section: Any = result
-        for each in sections:
-            section = section.get(each) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or key not in section:
-            raise KeyError(name)
-        section[key] = value
-    return result
 
 
 def _as_setting(value: Value) -> str:

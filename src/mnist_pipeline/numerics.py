@@ -17,8 +17,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from mnist_pipeline.machine import supports_portable
+
+if TYPE_CHECKING:
+    import torch
 
 PORTABLE_ENVIRONMENT = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -50,3 +54,28 @@ def configure(numerics: str) -> None:
                 "numerics: this is no x86-64 Linux with AVX2; results may differ in their last digits", file=sys.stderr
             )
         os.environ.update(PORTABLE_ENVIRONMENT)
+
+
+class DeviceError(ValueError):
+    """There is no such device here."""
+
+
+def device(name: str) -> torch.device:
+    """The device for "cpu" or "cuda"; a GPU is held to algorithms that give the same bits in every run on it.
+
+    Raises:
+        DeviceError: a GPU is asked for, and PyTorch finds none.
+    """
+    if name == "cuda":
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
+    import torch
+
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise DeviceError(
+                f"runtime.device is cuda, and PyTorch {torch.__version__} finds no GPU; use -S runtime.device=cpu, or "
+                "install PyTorch's CUDA build"
+            )
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    return torch.device(name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -13,6 +15,7 @@ from mnist_pipeline.yaml12 import YamlError, read_yaml
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 UnitInterval = Annotated[float, Field(ge=0, lt=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -73,7 +76,7 @@ class FetchParams(Section):
     sha256: Hashes
     timeout_seconds: PositiveFloat
     retries: Annotated[int, Field(ge=0)]
-    min_kilobytes_per_second: Annotated[float, Field(ge=0)]
+    min_kilobytes_per_second: NotNegative
     max_megabytes: PositiveFloat
 
 
@@ -112,16 +115,60 @@ class DataParams(Section):
     scaling: Literal["unit", "standard"]
 
 
-class ModelParams(Section):
-    """The network, what it is trained to minimise, and by which optimizer."""
+class MlpParams(Section):
+    """A fully connected network; see models/mlp.py."""
 
     hidden_units: Annotated[tuple[PositiveInt, ...], Field(strict=False)]
-    hidden_activation: Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu"]
-    negative_slope: Annotated[float, Field(ge=0)]
     layer_norm: bool
+
+
+class CnnParams(Section):
+    """A convolutional network; see models/cnn.py."""
+
+    channels: Annotated[
+        tuple[Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)], ...],
+        Field(min_length=1, strict=False),
+    ]
+    kernel_size: PositiveInt
+    dropout: UnitInterval
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, kernel_size: int) -> int:
+        if kernel_size % 2 == 0:
+            raise ValueError(f"must be odd, so that a convolution keeps the image's size, was {kernel_size}")
+        return kernel_size
+
+
+class ModelParams(Section):
+    """The network, what it is trained to minimise, and by which optimizer.
+
+    An architecture is a field of its name with its own settings; models/registry.py builds it.
+    """
+
+    architecture: str
+    mlp: MlpParams | None = None
+    cnn: CnnParams | None = None
+    hidden_activation: Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu"]
+    negative_slope: NotNegative
     output_activation: Literal["none", "sigmoid", "leaky_relu"]
     loss: Literal["mse", "bce", "cross_entropy"]
     optimizer: Literal["sgd", "adam", "adamw"]
+
+    @property
+    def settings(self) -> Section:
+        """The architecture's own settings."""
+        settings: Section = getattr(self, self.architecture)
+        return settings
+
+    @model_validator(mode="after")
+    def _architecture_has_settings(self) -> Self:
+        known = architectures()
+        if self.architecture not in known:
+            raise ValueError(f"architecture must be one of {', '.join(known)}, was {self.architecture!r}")
+        if getattr(self, self.architecture) is None:
+            raise ValueError(f"architecture {self.architecture} needs its settings; add model.{self.architecture}")
+        return self
 
     @model_validator(mode="after")
     def _loss_fits_output(self) -> Self:
@@ -134,13 +181,18 @@ class ModelParams(Section):
         return self
 
 
+def architectures() -> tuple[str, ...]:
+    """The names that model.architecture may have: the fields of ModelParams that hold a section."""
+    return tuple(name for name, field in ModelParams.model_fields.items() if section_of(field.annotation))
+
+
 class SgdParams(Section):
     """Settings of torch.optim.SGD."""
 
     learning_rate: PositiveFloat
     momentum: UnitInterval
     nesterov: bool
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: NotNegative
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
@@ -156,7 +208,7 @@ class AdamParams(Section):
     beta1: UnitInterval
     beta2: UnitInterval
     epsilon: PositiveFloat
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: NotNegative
 
 
 class OptimizersParams(Section):
@@ -165,6 +217,44 @@ class OptimizersParams(Section):
     sgd: SgdParams
     adam: AdamParams
     adamw: AdamParams
+
+
+class AugmentationParams(Section):
+    """How strongly training images are distorted at random; see augment.py."""
+
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    scale: UnitInterval
+    shear: NotNegative
+    shift: NotNegative
+    elastic_alpha: NotNegative
+    elastic_sigma: PositiveFloat
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is distorted at all."""
+        return any((self.rotation, self.scale, self.shear, self.shift, self.elastic_alpha))
+
+
+class DistillationParams(Section):
+    """Another network, trained first, whose answers the model learns from; see distillation.py."""
+
+    teacher: str
+    epochs: PositiveInt
+    temperature: PositiveFloat
+    weight: Annotated[float, Field(gt=0, le=1)]
+    variants: PositiveInt
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a teacher."""
+        return self.teacher != "none"
+
+    @field_validator("teacher")
+    @classmethod
+    def _known(cls, teacher: str) -> str:
+        if teacher not in (known := ("none", *architectures())):
+            raise ValueError(f"must be one of {', '.join(known)}, was {teacher!r}")
+        return teacher
 
 
 class TrainParams(Section):
@@ -176,6 +266,8 @@ class TrainParams(Section):
     schedule: Literal["constant", "cosine", "one_cycle"]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     log_every: PositiveInt
+    augmentation: AugmentationParams
+    distillation: DistillationParams
 
 
 class EvaluateParams(Section):
@@ -195,6 +287,7 @@ class RuntimeParams(Section):
     """How the arithmetic is done; see numerics.py."""
 
     numerics: Literal["portable", "fast"]
+    device: Literal["cpu", "cuda"]
 
 
 class Params(Section):
@@ -228,6 +321,24 @@ def load_params(path: Path) -> Params:
         raise ParamsError("\n".join(f"{path}: {problem}" for problem in problems_of(error, Params))) from None
 
 
+def with_overrides(content: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a params.yaml with new values of some keys, such as {"model.loss": "bce"}.
+
+    Raises:
+        KeyError: there is no such key; its argument is the key.
+    """
+    result = copy.deepcopy(content)
+    for name, value in overrides.items():
+        *sections, key = name.split(".")
+        section: Any = result
+        for each in sections:
+            section = section.get(each) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or key not in section:
+            raise KeyError(name)
+        section[key] = value
+    return result
+
+
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Each of the problems that pydantic found in a model's content, as a sentence."""
     keys = known_keys(model)
@@ -238,10 +349,18 @@ def known_keys(model: type[BaseModel] = Params) -> dict[str, tuple[str, ...]]:
     """The keys that each section knows: {"": ("fetch", "csv", ...), "csv.rows": ("train", "test"), ...}."""
     keys = {"": tuple(model.model_fields)}
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            for section, below in known_keys(field.annotation).items():
-                keys[f"{name}.{section}".rstrip(".")] = below
+        if (section := section_of(field.annotation)) is not None:
+            for inner, below in known_keys(section).items():
+                keys[f"{name}.{inner}".rstrip(".")] = below
     return keys
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field's type holds, alone or beside None."""
+    for each in (annotation, *get_args(annotation)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
 
 
 def _describe(problem: Any, keys: dict[str, tuple[str, ...]]) -> str:

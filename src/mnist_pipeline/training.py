@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
@@ -16,8 +18,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
+from mnist_pipeline.augment import SHARING, Augmenter
 from mnist_pipeline.checkpoint import Checkpoint, State, flatten_optimizer, unflatten_optimizer
-from mnist_pipeline.classifier import UNIT, Classifier, Scaling, predict
+from mnist_pipeline.classifier import UNIT, Classifier, Scaling, device_of, new_classifier, predict
+from mnist_pipeline.distillation import Teacher
+from mnist_pipeline.examples import Examples
+from mnist_pipeline.models.registry import multiply_adds
 from mnist_pipeline.moments import mean_and_sd
 from mnist_pipeline.objective import Loss, make_loss, make_optimizer, make_schedule, make_step
 from mnist_pipeline.params import OptimizersParams, TrainParams
@@ -26,6 +32,8 @@ from mnist_pipeline.splits import Split
 # Batches are gathered, scaled and written down in blocks of about so many samples: what is done once a block costs next
 # to nothing a batch, even where a batch is one sample, and nothing waits for a GPU but the end of a block.
 BLOCK_SIZE = 1024
+
+EXAMPLES, EXAMPLE_VARIANTS = 8, 11
 
 
 class TrainingError(ArithmeticError):
@@ -41,6 +49,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def to(self, device: torch.device) -> Samples:
+        """The same on another device."""
+        return Samples(self.images.to(device), self.labels.to(device))
 
 
 def samples_of(split: Split, rows: NDArray[np.int64]) -> Samples:
@@ -114,8 +126,9 @@ def fit(
     params: TrainParams,
     optimizers: OptimizersParams,
     checkpoint: Checkpoint | None = None,
+    teacher: Teacher | None = None,
 ) -> History:
-    """Train a classifier in place.
+    """Train a classifier in place, on the device where it is.
 
     Args:
         classifier: what to train; its loss and optimizer are in its params.
@@ -124,41 +137,41 @@ def fit(
         params: the loop.
         optimizers: each optimizer's settings.
         checkpoint: where to keep the state, and to go on from if it is there, to the same bits.
+        teacher: whose answers to learn from, besides the labels.
 
     Raises:
         TrainingError: the loss or a weight became infinite or NaN; the message says where.
     """
+    device = device_of(classifier)
+    train, validation = train.to(device), validation.to(device)
     name = classifier.params.optimizer
     loss_of = make_loss(classifier.params.loss)
     weights = list(classifier.parameters())
     optimizer = make_optimizer(name, optimizers, weights)
     schedule = make_schedule(params, optimizer, params.epochs * math.ceil(len(train) / params.batch_size))
     step = optimizer.step if schedule is not None else make_step(optimizer)
+    blocks = _Blocks(classifier, train, params, teacher)
     now = _resumed(checkpoint, classifier, optimizer, schedule) or _Progress()
     while now.epoch <= params.epochs:
         classifier.train()
         if now.batch == 0:
             now.learning_rate = optimizer.param_groups[0]["lr"]
-        batches = torch.split(epoch_order(len(train), params, now.epoch), params.batch_size)
-        with _progress_bar(now, params.epochs, len(batches)) as bar:
-            for block in _blocks(batches[now.batch :], params.batch_size):
-                rows = torch.cat(block)
-                inputs, labels = classifier.inputs(train.images[rows]), train.labels[rows]
+        with _progress_bar(now, params.epochs, blocks.batches) as bar, _own_randomness(device):
+            for block in blocks.of_epoch(now.epoch, now.batch):
                 taken = []
-                for inputs_of_batch, labels_of_batch in zip(
-                    torch.split(inputs, params.batch_size), torch.split(labels, params.batch_size), strict=True
-                ):
-                    outputs = classifier.network(inputs_of_batch)
-                    loss = loss_of(outputs, labels_of_batch)
+                for inputs, labels, answers in block.batches(params.batch_size):
+                    outputs = classifier.network(inputs)
+                    loss = loss_of(outputs, labels)
+                    objective = loss if teacher is None else teacher.loss(outputs, answers, loss)
                     for weight in weights:
                         weight.grad = None
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    objective.backward()  # type: ignore[no-untyped-call]
                     step()
                     if schedule is not None:
                         schedule.step()
                     taken.append((loss.detach(), outputs.detach()))
-                _note(now, taken, labels, params.log_every, name)
-                bar.update(len(block))
+                _note(now, taken, block.labels, params.log_every, name)
+                bar.update(len(taken))
                 if checkpoint is not None and checkpoint.due:
                     checkpoint.save(_state(now, classifier, optimizer))
         now.history.epochs.append(_finished_epoch(now, classifier, len(train), validation, loss_of))
@@ -175,11 +188,72 @@ def _progress_bar(now: _Progress, epochs: int, batches: int) -> tqdm[NoReturn]:
     )
 
 
-def _blocks(batches: tuple[Tensor, ...], batch_size: int) -> Iterator[tuple[Tensor, ...]]:
-    """Batches in groups of about BLOCK_SIZE samples."""
-    together = max(1, BLOCK_SIZE // batch_size)
-    for start in range(0, len(batches), together):
-        yield batches[start : start + together]
+@dataclass(frozen=True)
+class _Block:
+    """Some batches' samples, ready for the network: inputs, labels and, of a teacher, outputs."""
+
+    inputs: Tensor
+    labels: Tensor
+    answers: Tensor | None
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Any]]:
+        """The samples of one batch after the other; without a teacher, None for the answers."""
+        answers = itertools.repeat(None) if self.answers is None else torch.split(self.answers, size)
+        return zip(torch.split(self.inputs, size), torch.split(self.labels, size), answers, strict=False)
+
+
+class _Blocks:
+    """The samples of each epoch, in blocks of whole batches.
+
+    With a teacher, epochs of the same variant show the same blocks, in another order and each of them shuffled.
+
+    Attributes:
+        batches: how many an epoch has.
+    """
+
+    def __init__(self, classifier: Classifier, train: Samples, params: TrainParams, teacher: Teacher | None) -> None:
+        self._classifier, self._train, self._params, self._teacher = classifier, train, params, teacher
+        self._device = device_of(classifier)
+        augmentation = params.augmentation
+        self._augment = Augmenter(classifier.image_side, augmentation, self._device) if augmentation.enabled else None
+        self.batches = math.ceil(len(train) / params.batch_size)
+        size = BLOCK_SIZE if self._device.type == "cpu" else len(train)
+        self._batches_in_block = max(1, size // params.batch_size)
+
+    def of_epoch(self, epoch: int, done: int) -> Iterator[_Block]:
+        """The blocks of an epoch but those of its first ``done`` batches."""
+        variant = self._teacher.variant(epoch) if self._teacher is not None else epoch
+        samples_in_block = self._batches_in_block * self._params.batch_size
+        order = epoch_order(len(self._train), self._params, variant).to(self._device)
+        rows = torch.split(order, samples_in_block)
+        for place in range(math.ceil(done / self._batches_in_block), len(rows)):
+            yield self._block(rows, epoch, variant, place)
+
+    def _block(self, rows: tuple[Tensor, ...], epoch: int, variant: int, place: int) -> _Block:
+        """The block at this place of an epoch."""
+        seed = self._params.seed
+        number = place if self._teacher is None else _whole_blocks_first(rows, seed, epoch)[place]
+        images, labels = self._train.images[rows[number]], self._train.labels[rows[number]]
+        if self._augment is not None:
+            images = self._augment(images, _seed_of(seed, variant, number + 1))
+        inputs = self._classifier.inputs(images)
+        if self._teacher is None:
+            return _Block(inputs, labels, None)
+        answers = self._teacher.answers(variant, number, inputs)
+        shuffled = _permutation(len(labels), seed, epoch, place + 1, 1).to(self._device)
+        return _Block(inputs[shuffled], labels[shuffled], answers[shuffled])
+
+
+def _whole_blocks_first(rows: tuple[Tensor, ...], seed: int, epoch: int) -> list[int]:
+    """The order of an epoch's blocks: at random, but the last stays, which may be a smaller one."""
+    return [*_permutation(len(rows) - 1, seed, epoch, 0, 1).tolist(), len(rows) - 1]
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave torch's own generators, from which dropout draws, as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
 def _note(now: _Progress, taken: list[tuple[Tensor, Tensor]], labels: Tensor, log_every: int, optimizer: str) -> None:
@@ -259,30 +333,86 @@ def epoch_order(number: int, params: TrainParams, epoch: int) -> Tensor:
 
     It depends on the seed and the epoch alone, so that training can go on from any epoch.
     """
-    if not params.shuffle:
-        return torch.arange(number)
-    seed = int(np.random.SeedSequence([params.seed, epoch]).generate_state(1, np.uint64)[0])
+    return _permutation(number, params.seed, epoch) if params.shuffle else torch.arange(number)
+
+
+def _permutation(number: int, *key: int) -> Tensor:
     generator = torch.Generator()
-    generator.manual_seed(seed >> 1)
+    generator.manual_seed(_seed_of(*key))
     return torch.randperm(number, generator=generator)
+
+
+def _seed_of(*key: int) -> int:
+    """A seed of 63 bits for a key such as (seed, epoch, block); zeros at its end make no difference."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
 
 
 def score(classifier: Classifier, samples: Samples, loss_of: Loss) -> tuple[float, float]:
     """Mean loss and accuracy."""
+    samples = samples.to(device_of(classifier))
     outputs = predict(classifier, samples.images)
     correct = int((outputs.argmax(dim=1) == samples.labels).sum())
     return loss_of(outputs, samples.labels).item(), correct / len(samples)
 
 
-def summary(classifier: Classifier, train: Samples, validation: Samples, history: History) -> dict[str, Any]:
+def examples_of(train: Samples, params: TrainParams) -> Examples:
+    """The first training images, and what augmentation may make of them."""
+    images = train.images[:EXAMPLES]
+    count = EXAMPLE_VARIANTS if params.augmentation.enabled else 0
+    distorted = torch.zeros(len(images), count, *images.shape[1:], dtype=torch.uint8)
+    if count:
+        augment = Augmenter(images.shape[1], params.augmentation, images.device)
+        alone = images.repeat_interleave(count * SHARING, dim=0)  # each version with a distortion of its own
+        each = augment(alone, _seed_of(params.seed, 0, 1))[::SHARING].round().to(torch.uint8)
+        distorted = each.view(distorted.shape)
+    return Examples(images.numpy(), distorted.numpy())
+
+
+def train_teacher(
+    classifier: Classifier,
+    train: Samples,
+    validation: Samples,
+    params: TrainParams,
+    optimizers: OptimizersParams,
+    checkpoint: Checkpoint | None = None,
+) -> Teacher | None:
+    """The teacher that ``params.distillation`` asks for, trained as ``classifier`` will be; None: it asks for none.
+
+    Raises:
+        ArchitectureError: its network cannot be built for such images.
+        TrainingError: its training went astray.
+    """
+    distillation = params.distillation
+    if not distillation.enabled:
+        return None
+    model = classifier.params.model_validate({**classifier.params.model_dump(), "architecture": distillation.teacher})
+    teacher = new_classifier(classifier.image_side, classifier.classes, classifier.scaling, model, params.seed)
+    teacher.to(device_of(classifier))
+    loop = params.model_copy(update={"epochs": distillation.epochs})
+    print(f"train: first the teacher, {distillation.teacher}", file=sys.stderr)
+    fit(teacher, train, validation, loop, optimizers, checkpoint)
+    return Teacher(teacher, distillation)
+
+
+def summary(
+    classifier: Classifier, train: Samples, validation: Samples, history: History, teacher: Teacher | None = None
+) -> dict[str, Any]:
     """How training ended: the figures of the last epoch, and the sizes of all that took part."""
     last = history.epochs[-1]
+    loss_of = make_loss(classifier.params.loss)
+    of_teacher = (
+        {"teacher_validation_accuracy": score(teacher.classifier, validation, loss_of)[1]}
+        if teacher is not None and len(validation)
+        else {}
+    )
     return {
         "validation_accuracy": last.validation_accuracy,
         "validation_loss": last.validation_loss,
         "train_accuracy": last.train_accuracy,
         "train_loss": last.train_loss,
+        **of_teacher,
         "train_rows": len(train),
         "validation_rows": len(validation),
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
+        "multiply_adds": multiply_adds(classifier.network, classifier.image_side**2),
     }

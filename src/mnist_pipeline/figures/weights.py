@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mnist_pipeline.figures.style import new_figure
 from mnist_pipeline.modelfile import ModelFile
@@ -14,19 +15,39 @@ ROWS, COLUMNS = 4, 12
 
 
 def draw_weights(model: ModelFile) -> Figure:
-    """The units of the first layer whose weights are largest (root mean square), one small picture each."""
+    """The units or kernels of the first layer whose weights are largest (root mean square), one small picture each.
+
+    The first layer is the first array of weights that has an image for each unit (units, side²) or a kernel for each
+    channel (channels, 1, height, width); a network without one gets a line that says so.
+    """
     side = model.description["image_side"]
-    weights = next(array for array in model.tensors.values() if array.ndim == 2 and array.shape[1] == side**2)
-    strength = np.sqrt((weights.astype(np.float64) ** 2).mean(axis=1))
-    chosen = weights[np.argsort(-strength, kind="stable")[: ROWS * COLUMNS]]
+    found = [pictures for array in model.tensors.values() if (pictures := _as_pictures(array, side)) is not None]
+    if not found:
+        figure = new_figure(10, 1)
+        figure.suptitle("This network has no layer whose weights are pictures")
+        return figure
+    pictures = found[0]
+    strength = np.sqrt((pictures.astype(np.float64) ** 2).mean(axis=(1, 2)))
+    chosen = pictures[np.argsort(-strength, kind="stable")[: ROWS * COLUMNS]]
     limit = float(np.quantile(np.abs(chosen), 0.995))
     colours = ScalarMappable(Normalize(-limit, limit), cmap="PuOr")
-    figure = new_figure(10, 3.4)
-    grid = figure.subplots(ROWS, COLUMNS).reshape(-1)
+    rows = -(-len(chosen) // COLUMNS)
+    figure = new_figure(10, 0.6 + 0.7 * rows)
+    grid = figure.subplots(rows, COLUMNS).reshape(-1)
     for axes in grid:
         axes.set_axis_off()
     for axes, unit in zip(grid, chosen, strict=False):
-        axes.imshow(unit.reshape(side, side), cmap=colours.cmap, norm=colours.norm, interpolation="none")
+        axes.imshow(unit, cmap=colours.cmap, norm=colours.norm, interpolation="none")
     figure.colorbar(colours, ax=list(grid), label="weight", shrink=0.8)
-    figure.suptitle(f"Weights from the pixels to {len(chosen)} of {len(weights)} first-layer units")
+    kind = "units" if pictures.shape[1] == side else "kernels"
+    figure.suptitle(f"Weights from the pixels to {len(chosen)} of {len(pictures)} first-layer {kind}")
     return figure
+
+
+def _as_pictures(weights: NDArray[np.float32], side: int) -> NDArray[np.float32] | None:
+    """(n, height, width), if these are weights of the pixels."""
+    if weights.ndim == 2 and weights.shape[1] == side**2:
+        return weights.reshape(-1, side, side)
+    if weights.ndim == 4 and weights.shape[1] == 1:
+        return weights[:, 0]
+    return None

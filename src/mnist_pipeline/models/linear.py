@@ -33,17 +33,22 @@ class _OneDnnLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return _product(inputs, weight, bias)
+        return product(inputs, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         inputs, weight = ctx.saved_tensors
         (outer,) = gradients
-        towards_inputs = _product(outer, weight.t()) if ctx.needs_input_grad[0] else None
-        return towards_inputs, _product(outer.t(), inputs.t()), outer.sum(dim=0)
+        towards_inputs = product(outer, weight.t()) if ctx.needs_input_grad[0] else None
+        return towards_inputs, product(outer.t(), inputs.t()), outer.sum(dim=0)
 
 
-def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``left @ right.T + bias``, by the operation that torch.compile's own generated code calls."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right, bias, "none", [], "")
-    return product
+def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``left @ right.T + bias``, float32 (n, m), for (n, k) and (m, k).
+
+    Where it can be, by the operation that torch.compile's own generated code calls.
+    """
+    if left.device.type != "cpu" or not HAS_ONEDNN:
+        return nn.functional.linear(left, right, bias)
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right, bias, "none", [], "")
+    return result

@@ -1,0 +1,64 @@
+"""Every architecture by name. To add one: a function like these, a section of ModelParams with its settings, a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mnist_pipeline.models.activation import make_activation
+from mnist_pipeline.models.cnn import build_cnn
+from mnist_pipeline.models.mlp import build_mlp
+from mnist_pipeline.params import ModelParams
+
+ARCHITECTURES: dict[str, Callable[[int, int, Any, ModelParams], nn.Sequential]] = {
+    "cnn": build_cnn,
+    "mlp": build_mlp,
+}
+
+
+class ArchitectureError(ValueError):
+    """The network cannot be built for such images."""
+
+
+def build_network(image_side: int, classes: int, params: ModelParams) -> nn.Sequential:
+    """The network of ``params.architecture``, and the output activation.
+
+    Weights are PyTorch's default initialisation, drawn from torch's global generator.
+
+    Args:
+        image_side: height and width of an image, in pixels.
+        classes: the number of outputs.
+        params: the architecture, with its settings in a section of its own, and what all architectures share.
+
+    Returns:
+        A network from float32 (n, image_side²) to float32 (n, classes).
+
+    Raises:
+        ArchitectureError: it cannot be built for such images; the message says why.
+    """
+    try:
+        network = ARCHITECTURES[params.architecture](image_side, classes, params.settings, params)
+    except ValueError as error:
+        raise ArchitectureError(str(error)) from None
+    if params.output_activation != "none":
+        network.append(make_activation(params.output_activation, params.negative_slope))
+    return network
+
+
+def multiply_adds(network: nn.Module, inputs: int) -> int:
+    """How many multiplications, each with an addition, the network's products and convolutions take for one image.
+
+    Args:
+        network: from float32 (n, inputs).
+        inputs: of one image.
+    """
+    training = network.training
+    network.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, inputs, device=next(network.parameters()).device))
+    network.train(training)
+    return int(counter.get_total_flops()) // 2
