@@ -70,19 +70,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "train.augmentation.shift": 2,
         "train.augmentation.elastic_alpha": 34,
     },
-    "CNN, dropout, ReLU, elastic distortions": {
+    "CNN, ReLU, elastic distortions": {
         "model.architecture": "cnn",
         "model.cnn.channels": [[8], [16, 16]],
-        "model.cnn.dropout": 0.2,
         "model.hidden_activation": "relu",
         "train.augmentation.elastic_alpha": 34,
-    },
-    "MLP taught by a CNN": {
-        "model.cnn.channels": [[6], [8]],
-        "train.distillation.teacher": "cnn",
-        "train.distillation.epochs": 1,
-        "train.distillation.variants": 1,
-        "train.augmentation.shift": 1,
     },
 }
 SMALL = {"train.epochs": 2, "train.batch_size": BATCH, "train.log_every": 1}
@@ -101,7 +93,7 @@ def child() -> None:
     from mnist_pipeline.evaluation import evaluate
     from mnist_pipeline.params import Params, load_params, with_overrides
     from mnist_pipeline.splits import Split
-    from mnist_pipeline.training import fit, samples_of, scaling_of, train_teacher
+    from mnist_pipeline.training import fit, samples_of, scaling_of
 
     classes = tuple("0123456789")
     random = np.random.default_rng(0)
@@ -115,8 +107,7 @@ def child() -> None:
         validation = samples_of(split, np.arange(HELD_OUT))
         scaling = scaling_of(train, params.data.scaling)
         classifier = new_classifier(SIDE, classes, scaling, params.model, params.train.seed)
-        teacher = train_teacher(classifier, train, validation, params.train, params.optimizers)
-        history = fit(classifier, train, validation, params.train, params.optimizers, teacher=teacher)
+        history = fit(classifier, train, validation, params.train, params.optimizers)
         result = evaluate(classifier, split, params.evaluate.calibration_bins)
         digest = hashlib.sha256()
         for tensor in classifier.state_dict().values():

@@ -57,6 +57,27 @@ def default() -> dict[str, Any]:
     return {"runs": runs}
 
 
+def presets() -> dict[str, Any]:
+    """Every preset with three seeds, one run after the other; and once with portable numerics."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ladder.presets}
+    for seed in range(3):
+        for name, preset in ladder.presets.items():
+            runs[name].append(train_and_evaluate(dict(preset.overrides) | {"train.seed": seed}))
+            print(f"  {name}, seed {seed}: {runs[name][-1]}", flush=True)
+    portable = {}
+    for name, preset in ladder.presets.items():
+        portable[name] = portable_seconds(dict(preset.overrides))
+    return {"runs": runs, "portable_seconds": portable}
+
+
+def portable_seconds(overrides: dict[str, Any]) -> float:
+    """How long training takes with portable numerics: of at most two epochs, times the number of epochs."""
+    epochs = min(2, overrides["train.epochs"])
+    run = train_and_evaluate(overrides | {"runtime.numerics": "portable", "train.epochs": epochs})
+    return float(run["training_seconds"] * overrides["train.epochs"] / epochs)
+
+
 def tutorial() -> dict[str, Any]:
     """The tutorial's own loop for each of its steps, one after the other, for a while; ours, two at a time."""
     ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
@@ -283,6 +304,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         nothing_to_do,
         numerics,
         pictures,
+        presets,
         queue_cost,
         same_recipe,
         time_to_97,

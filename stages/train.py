@@ -45,7 +45,6 @@ def main() -> None:
         samples_of,
         scaling_of,
         summary,
-        train_teacher,
     )
 
     try:
@@ -65,20 +64,18 @@ def main() -> None:
         }
         portable = params.runtime.numerics == "portable" and params.runtime.device == "cpu"
         key = run_key(settings, args.train, own_modules(), None if portable else describe_machine())
-        checkpoints = [Checkpoint(args.scratch, name) for name in (key, f"{key}-teacher")]
+        checkpoint = Checkpoint(args.scratch, key)
         started = time.perf_counter()
-        teacher = train_teacher(classifier, train, validation, params.train, params.optimizers, checkpoints[1])
-        history = fit(classifier, train, validation, params.train, params.optimizers, checkpoints[0], teacher)
+        history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint)
     except (numerics.DeviceError, SplitError, HoldOutError, ArchitectureError, TrainingError) as error:
         sys.exit(f"train: {error}")
 
     save_classifier(args.model, classifier)
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
-    write_json(args.metrics, summary(classifier, train, validation, history, teacher))
+    write_json(args.metrics, summary(classifier, train, validation, history))
     save_examples(args.examples, examples_of(train, params.train))
-    for checkpoint in checkpoints:
-        checkpoint.discard()
+    checkpoint.discard()
     print(f"train: {len(history.epochs)} epochs in {time.perf_counter() - started:.1f} s")
 
 

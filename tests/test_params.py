@@ -226,7 +226,7 @@ VALUES: dict[str, tuple[dict[str, str], str]] = {
     "unknown key": (
         {"train.epoch": "3"},
         "train.epoch is not a known key; did you mean 'epochs'? "
-        "(known here: epochs, batch_size, shuffle, schedule, seed, log_every, augmentation, distillation)",
+        "(known here: epochs, batch_size, shuffle, schedule, seed, log_every, augmentation)",
     ),
     "unknown key like no other": (
         {"plot.zzz": "3"},

@@ -24,6 +24,7 @@ from mnist_pipeline.training import (
     Step,
     TrainingError,
     epoch_order,
+    examples_of,
     fit,
     samples_of,
     scaling_of,
@@ -384,7 +385,7 @@ def test_a_loss_that_is_nan_at_a_known_step(make_params: MakeParams, monkeypatch
         calls.append(len(labels))
         return outputs.mean() * (math.nan if len(calls) == 6 else 1.0)
 
-    monkeypatch.setattr(training_module, "make_loss", lambda _: loss_of)
+    monkeypatch.setattr(training_module, "make_loss", lambda *_: loss_of)
     params = make_params({**SMALL, "train.batch_size": 30, "train.schedule": "constant", "train.epochs": 9})
     with pytest.raises(TrainingError, match=r"^the loss became nan in epoch 2, step 6; lower optimizers\.sgd\.lear"):
         trained(params, samples(100))
@@ -479,3 +480,16 @@ def test_standard_scaling_of_pixels_that_are_all_alike_is_refused() -> None:
     images = torch.full((4, 3, 3), 7, dtype=torch.uint8)
     with pytest.raises(TrainingError, match=r"data\.scaling standard needs pixels that differ"):
         scaling_of(Samples(images, torch.zeros(4, dtype=torch.int64)), "standard")
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_examples_are_the_first_images_and_what_augmentation_makes_of_them(make_params: MakeParams, shift: int) -> None:
+    params = make_params({"train.augmentation.shift": shift}).train
+    found = examples_of(samples(300), params)
+    assert np.array_equal(found.originals, samples(300).images[:8].numpy())
+    if not shift:
+        assert found.distorted.shape == (8, 0, 8, 8)
+        return
+    assert found.distorted.shape == (8, 11, 8, 8)
+    versions = found.distorted.reshape(88, -1)
+    assert len(np.unique(versions, axis=0)) == 88

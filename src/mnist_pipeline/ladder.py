@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ DECIDING = ("csv", "data", "model", "optimizers", "train", "evaluate", "runtime"
 """The sections of params.yaml on which a rung's result depends."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-Value = bool | int | float | str | None | list[int] | list[float] | list[str]
+Value = bool | int | float | str | None | list[int] | list[float] | list[str] | list[list[int]]
 
 
 class LadderError(ValueError):
@@ -45,11 +45,26 @@ class Rung(Section):
     seeds: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
+class Preset(Section):
+    """Settings for those who have so much time.
+
+    Attributes:
+        title: what it trains, in a few words.
+        budget_seconds: of training, on two cores, with numerics fast.
+        overrides: new values of keys of params.yaml.
+    """
+
+    title: str
+    budget_seconds: Annotated[int, Field(ge=1)]
+    overrides: dict[str, Value]
+
+
 class Content(Section):
     """The whole of an experiments.yaml."""
 
     seeds: Annotated[int, Field(ge=1, le=1000)]
     rungs: Annotated[dict[Name, Rung], Field(min_length=1)]
+    presets: Annotated[dict[Name, Preset], Field(default_factory=dict)]
 
 
 @dataclass(frozen=True)
@@ -74,12 +89,14 @@ class Ladder:
         seeds: how many runs of each.
         overrides: by name, those of the rungs that it builds on included.
         params: by name, with train.seed 0.
+        presets: by name.
     """
 
     rungs: dict[str, Rung]
     seeds: dict[str, int]
     overrides: dict[str, dict[str, Value]]
     params: dict[str, Params]
+    presets: dict[str, Preset]
 
     def runs(self, names: list[str] | None = None, seeds: int | None = None) -> list[Run]:
         """The runs of some rungs, or of all: first every rung's seed 0, then every rung's seed 1, and so on.
@@ -97,8 +114,7 @@ class Ladder:
 
     def settings(self, run: Run) -> list[str]:
         """What to give to -S, such as ["model.loss=bce", "train.seed=3"]."""
-        overrides = self.overrides[run.rung] | {"train.seed": run.seed}
-        return [f"{key}={_as_setting(value)}" for key, value in overrides.items()]
+        return settings_of(self.overrides[run.rung] | {"train.seed": run.seed})
 
     def params_of(self, run: Run) -> Params:
         """The params of a run."""
@@ -112,16 +128,14 @@ class Ladder:
 
 
 def deciding(params: Params) -> dict[str, Any]:
-    """What of some params can change a result: nothing of an architecture or an optimizer that is not used."""
+    """What of some params can change a result: nothing of what is not used."""
     content = params.model_dump(mode="json")
     result = {section: content[section] for section in DECIDING}
-    used = {params.model.architecture, params.train.distillation.teacher}
-    for name in set(architectures()) - used:
+    for name in set(architectures()) - {params.model.architecture}:
         del result["model"][name]
     result["optimizers"] = {params.model.optimizer: result["optimizers"][params.model.optimizer]}
-    for part in ("augmentation", "distillation"):
-        if not getattr(params.train, part).enabled:
-            del result["train"][part]
+    if not params.train.augmentation.enabled:
+        del result["train"]["augmentation"]
     return result
 
 
@@ -151,16 +165,33 @@ def load_ladder(path: Path, params: Path) -> Ladder:
         if "train.seed" in rung.overrides:
             problems.append(f"{where}.overrides must leave train.seed alone; say how many with seeds: {where}.seeds")
         overrides[name] = (overrides[rung.builds_on] if rung.builds_on is not None else {}) | rung.overrides
-        try:
-            resolved[name] = Params.model_validate(with_overrides(base, overrides[name] | {"train.seed": 0}))
-        except KeyError as error:
-            problems.append(f"{where}.overrides: {params} has no key {error.args[0]}")
-        except ValidationError as error:
-            problems += [f"{where}: with it, {problem}" for problem in problems_of(error, Params)]
+        found = _resolved(base, overrides[name] | {"train.seed": 0}, where, params)
+        if isinstance(found, Params):
+            resolved[name] = found
+        else:
+            problems += found
+    for name, preset in parsed.presets.items():
+        found = _resolved(base, preset.overrides, f"{path}: presets.{name}", params)
+        problems += [] if isinstance(found, Params) else found
     if problems:
         raise LadderError("\n".join(problems))
     seeds = {name: rung.seeds or parsed.seeds for name, rung in parsed.rungs.items()}
-    return Ladder(parsed.rungs, seeds, overrides, resolved)
+    return Ladder(parsed.rungs, seeds, overrides, resolved, parsed.presets)
+
+
+def _resolved(base: dict[str, Any], overrides: dict[str, Value], where: str, params: Path) -> Params | list[str]:
+    """The params with these overrides, or what is wrong with them."""
+    try:
+        return Params.model_validate(with_overrides(base, overrides))
+    except KeyError as error:
+        return [f"{where}.overrides: {params} has no key {error.args[0]}"]
+    except ValidationError as error:
+        return [f"{where}: with it, {problem}" for problem in problems_of(error, Params)]
+
+
+def settings_of(overrides: Mapping[str, Value]) -> list[str]:
+    """What to give to -S, such as ["model.loss=bce", "train.seed=3"]."""
+    return [f"{key}={_as_setting(value)}" for key, value in overrides.items()]
 
 
 def _as_setting(value: Value) -> str:

@@ -130,7 +130,6 @@ class CnnParams(Section):
         Field(min_length=1, strict=False),
     ]
     kernel_size: PositiveInt
-    dropout: UnitInterval
 
     @field_validator("kernel_size")
     @classmethod
@@ -235,28 +234,6 @@ class AugmentationParams(Section):
         return any((self.rotation, self.scale, self.shear, self.shift, self.elastic_alpha))
 
 
-class DistillationParams(Section):
-    """Another network, trained first, whose answers the model learns from; see distillation.py."""
-
-    teacher: str
-    epochs: PositiveInt
-    temperature: PositiveFloat
-    weight: Annotated[float, Field(gt=0, le=1)]
-    variants: PositiveInt
-
-    @property
-    def enabled(self) -> bool:
-        """Whether there is a teacher."""
-        return self.teacher != "none"
-
-    @field_validator("teacher")
-    @classmethod
-    def _known(cls, teacher: str) -> str:
-        if teacher not in (known := ("none", *architectures())):
-            raise ValueError(f"must be one of {', '.join(known)}, was {teacher!r}")
-        return teacher
-
-
 class TrainParams(Section):
     """The training loop."""
 
@@ -267,7 +244,6 @@ class TrainParams(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     log_every: PositiveInt
     augmentation: AugmentationParams
-    distillation: DistillationParams
 
 
 class EvaluateParams(Section):

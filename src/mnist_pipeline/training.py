@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
@@ -20,8 +18,7 @@ from tqdm import tqdm
 
 from mnist_pipeline.augment import SHARING, Augmenter
 from mnist_pipeline.checkpoint import Checkpoint, State, flatten_optimizer, unflatten_optimizer
-from mnist_pipeline.classifier import UNIT, Classifier, Scaling, device_of, new_classifier, predict
-from mnist_pipeline.distillation import Teacher
+from mnist_pipeline.classifier import UNIT, Classifier, Scaling, device_of, predict
 from mnist_pipeline.examples import Examples
 from mnist_pipeline.models.registry import multiply_adds
 from mnist_pipeline.moments import mean_and_sd
@@ -78,8 +75,9 @@ def scaling_of(train: Samples, name: str) -> Scaling:
 class Epoch:
     """One pass over the training samples.
 
-    The training figures are means over the batches as they were trained on, so with weights that still changed;
-    the validation figures are of the weights at the end. Both accuracies are fractions.
+    The training figures are means over the batches as they were trained on, so with weights that still changed, on
+    distorted images if so asked; the validation figures are of the weights at the end, on the images as they are. Both
+    accuracies are fractions.
     """
 
     epoch: int
@@ -126,7 +124,6 @@ def fit(
     params: TrainParams,
     optimizers: OptimizersParams,
     checkpoint: Checkpoint | None = None,
-    teacher: Teacher | None = None,
 ) -> History:
     """Train a classifier in place, on the device where it is.
 
@@ -137,7 +134,6 @@ def fit(
         params: the loop.
         optimizers: each optimizer's settings.
         checkpoint: where to keep the state, and to go on from if it is there, to the same bits.
-        teacher: whose answers to learn from, besides the labels.
 
     Raises:
         TrainingError: the loss or a weight became infinite or NaN; the message says where.
@@ -150,22 +146,21 @@ def fit(
     optimizer = make_optimizer(name, optimizers, weights)
     schedule = make_schedule(params, optimizer, params.epochs * math.ceil(len(train) / params.batch_size))
     step = optimizer.step if schedule is not None else make_step(optimizer)
-    blocks = _Blocks(classifier, train, params, teacher)
+    blocks = _Blocks(classifier, train, params)
     now = _resumed(checkpoint, classifier, optimizer, schedule) or _Progress()
     while now.epoch <= params.epochs:
         classifier.train()
         if now.batch == 0:
             now.learning_rate = optimizer.param_groups[0]["lr"]
-        with _progress_bar(now, params.epochs, blocks.batches) as bar, _own_randomness(device):
+        with _progress_bar(now, params.epochs, blocks.batches) as bar:
             for block in blocks.of_epoch(now.epoch, now.batch):
                 taken = []
-                for inputs, labels, answers in block.batches(params.batch_size):
+                for inputs, labels in block.batches(params.batch_size):
                     outputs = classifier.network(inputs)
                     loss = loss_of(outputs, labels)
-                    objective = loss if teacher is None else teacher.loss(outputs, answers, loss)
                     for weight in weights:
                         weight.grad = None
-                    objective.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()  # type: ignore[no-untyped-call]
                     step()
                     if schedule is not None:
                         schedule.step()
@@ -174,7 +169,7 @@ def fit(
                 bar.update(len(taken))
                 if checkpoint is not None and checkpoint.due:
                     checkpoint.save(_state(now, classifier, optimizer))
-        now.history.epochs.append(_finished_epoch(now, classifier, len(train), validation, loss_of))
+        now.history.epochs.append(_finished_epoch(now, classifier, len(train), validation))
         now.epoch, now.batch, now.total_loss, now.correct = now.epoch + 1, 0, 0.0, 0
         if checkpoint is not None:
             checkpoint.save(_state(now, classifier, optimizer))
@@ -190,29 +185,25 @@ def _progress_bar(now: _Progress, epochs: int, batches: int) -> tqdm[NoReturn]:
 
 @dataclass(frozen=True)
 class _Block:
-    """Some batches' samples, ready for the network: inputs, labels and, of a teacher, outputs."""
+    """Some batches' samples, ready for the network."""
 
     inputs: Tensor
     labels: Tensor
-    answers: Tensor | None
 
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Any]]:
-        """The samples of one batch after the other; without a teacher, None for the answers."""
-        answers = itertools.repeat(None) if self.answers is None else torch.split(self.answers, size)
-        return zip(torch.split(self.inputs, size), torch.split(self.labels, size), answers, strict=False)
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The inputs and labels of one batch after the other."""
+        return zip(torch.split(self.inputs, size), torch.split(self.labels, size), strict=True)
 
 
 class _Blocks:
-    """The samples of each epoch, in blocks of whole batches.
-
-    With a teacher, epochs of the same variant show the same blocks, in another order and each of them shuffled.
+    """The samples of each epoch, distorted if so asked, in blocks of whole batches.
 
     Attributes:
         batches: how many an epoch has.
     """
 
-    def __init__(self, classifier: Classifier, train: Samples, params: TrainParams, teacher: Teacher | None) -> None:
-        self._classifier, self._train, self._params, self._teacher = classifier, train, params, teacher
+    def __init__(self, classifier: Classifier, train: Samples, params: TrainParams) -> None:
+        self._classifier, self._train, self._params = classifier, train, params
         self._device = device_of(classifier)
         augmentation = params.augmentation
         self._augment = Augmenter(classifier.image_side, augmentation, self._device) if augmentation.enabled else None
@@ -222,38 +213,13 @@ class _Blocks:
 
     def of_epoch(self, epoch: int, done: int) -> Iterator[_Block]:
         """The blocks of an epoch but those of its first ``done`` batches."""
-        variant = self._teacher.variant(epoch) if self._teacher is not None else epoch
-        samples_in_block = self._batches_in_block * self._params.batch_size
-        order = epoch_order(len(self._train), self._params, variant).to(self._device)
-        rows = torch.split(order, samples_in_block)
-        for place in range(math.ceil(done / self._batches_in_block), len(rows)):
-            yield self._block(rows, epoch, variant, place)
-
-    def _block(self, rows: tuple[Tensor, ...], epoch: int, variant: int, place: int) -> _Block:
-        """The block at this place of an epoch."""
-        seed = self._params.seed
-        number = place if self._teacher is None else _whole_blocks_first(rows, seed, epoch)[place]
-        images, labels = self._train.images[rows[number]], self._train.labels[rows[number]]
-        if self._augment is not None:
-            images = self._augment(images, _seed_of(seed, variant, number + 1))
-        inputs = self._classifier.inputs(images)
-        if self._teacher is None:
-            return _Block(inputs, labels, None)
-        answers = self._teacher.answers(variant, number, inputs)
-        shuffled = _permutation(len(labels), seed, epoch, place + 1, 1).to(self._device)
-        return _Block(inputs[shuffled], labels[shuffled], answers[shuffled])
-
-
-def _whole_blocks_first(rows: tuple[Tensor, ...], seed: int, epoch: int) -> list[int]:
-    """The order of an epoch's blocks: at random, but the last stays, which may be a smaller one."""
-    return [*_permutation(len(rows) - 1, seed, epoch, 0, 1).tolist(), len(rows) - 1]
-
-
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leave torch's own generators, from which dropout draws, as they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
+        order = epoch_order(len(self._train), self._params, epoch).to(self._device)
+        blocks = torch.split(order, self._batches_in_block * self._params.batch_size)
+        for number in range(math.ceil(done / self._batches_in_block), len(blocks)):
+            images, labels = self._train.images[blocks[number]], self._train.labels[blocks[number]]
+            if self._augment is not None:
+                images = self._augment(images, _seed_of(self._params.seed, epoch, number + 1))
+            yield _Block(self._classifier.inputs(images), labels)
 
 
 def _note(now: _Progress, taken: list[tuple[Tensor, Tensor]], labels: Tensor, log_every: int, optimizer: str) -> None:
@@ -270,12 +236,13 @@ def _note(now: _Progress, taken: list[tuple[Tensor, Tensor]], labels: Tensor, lo
     now.correct += int((torch.cat([outputs for _, outputs in taken]).argmax(dim=1) == labels).sum())
 
 
-def _finished_epoch(now: _Progress, classifier: Classifier, samples: int, validation: Samples, loss_of: Loss) -> Epoch:
+def _finished_epoch(now: _Progress, classifier: Classifier, samples: int, validation: Samples) -> Epoch:
     """The figures of an epoch whose batches are all done."""
     # What the last step did to the weights shows in no training loss.
     largest = torch.stack([parameter.abs().max() for parameter in classifier.parameters()]).max().item()
     if not math.isfinite(largest):
         raise _diverged("a weight", largest, now, classifier.params.optimizer)
+    loss_of = make_loss(classifier.params.loss)
     scores = score(classifier, validation, loss_of) if len(validation) else (None, None)
     if scores[0] is not None and not math.isfinite(scores[0]):
         raise _diverged("the validation loss", scores[0], now, classifier.params.optimizer)
@@ -333,12 +300,10 @@ def epoch_order(number: int, params: TrainParams, epoch: int) -> Tensor:
 
     It depends on the seed and the epoch alone, so that training can go on from any epoch.
     """
-    return _permutation(number, params.seed, epoch) if params.shuffle else torch.arange(number)
-
-
-def _permutation(number: int, *key: int) -> Tensor:
+    if not params.shuffle:
+        return torch.arange(number)
     generator = torch.Generator()
-    generator.manual_seed(_seed_of(*key))
+    generator.manual_seed(_seed_of(params.seed, epoch))
     return torch.randperm(number, generator=generator)
 
 
@@ -368,49 +333,14 @@ def examples_of(train: Samples, params: TrainParams) -> Examples:
     return Examples(images.numpy(), distorted.numpy())
 
 
-def train_teacher(
-    classifier: Classifier,
-    train: Samples,
-    validation: Samples,
-    params: TrainParams,
-    optimizers: OptimizersParams,
-    checkpoint: Checkpoint | None = None,
-) -> Teacher | None:
-    """The teacher that ``params.distillation`` asks for, trained as ``classifier`` will be; None: it asks for none.
-
-    Raises:
-        ArchitectureError: its network cannot be built for such images.
-        TrainingError: its training went astray.
-    """
-    distillation = params.distillation
-    if not distillation.enabled:
-        return None
-    model = classifier.params.model_validate({**classifier.params.model_dump(), "architecture": distillation.teacher})
-    teacher = new_classifier(classifier.image_side, classifier.classes, classifier.scaling, model, params.seed)
-    teacher.to(device_of(classifier))
-    loop = params.model_copy(update={"epochs": distillation.epochs})
-    print(f"train: first the teacher, {distillation.teacher}", file=sys.stderr)
-    fit(teacher, train, validation, loop, optimizers, checkpoint)
-    return Teacher(teacher, distillation)
-
-
-def summary(
-    classifier: Classifier, train: Samples, validation: Samples, history: History, teacher: Teacher | None = None
-) -> dict[str, Any]:
+def summary(classifier: Classifier, train: Samples, validation: Samples, history: History) -> dict[str, Any]:
     """How training ended: the figures of the last epoch, and the sizes of all that took part."""
     last = history.epochs[-1]
-    loss_of = make_loss(classifier.params.loss)
-    of_teacher = (
-        {"teacher_validation_accuracy": score(teacher.classifier, validation, loss_of)[1]}
-        if teacher is not None and len(validation)
-        else {}
-    )
     return {
         "validation_accuracy": last.validation_accuracy,
         "validation_loss": last.validation_loss,
         "train_accuracy": last.train_accuracy,
         "train_loss": last.train_loss,
-        **of_teacher,
         "train_rows": len(train),
         "validation_rows": len(validation),
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),

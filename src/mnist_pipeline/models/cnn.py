@@ -52,8 +52,4 @@ def build_cnn(image_side: int, classes: int, settings: CnnParams, params: ModelP
                 side //= 2
             layers += [nn.BatchNorm2d(channels), make_activation(params.hidden_activation, params.negative_slope)]
             width = channels
-    layers.append(nn.Flatten())
-    if settings.dropout:
-        layers.append(nn.Dropout(settings.dropout))
-    layers.append(Linear(width * side**2, classes))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers, nn.Flatten(), Linear(width * side**2, classes))
