@@ -46,7 +46,7 @@ format: $(READY) ## Format the code and mend what the linter can
 
 .PHONY: bench
 bench: $(READY) ## Measure accuracy and speed anew, into benchmarks/results (takes about an hour)
-	$(RUN) python benchmarks/run.py
+	$(RUN) python -m benchmarks.run
 
 .PHONY: plots-page
 plots-page: $(READY) ## Write .dvc/plots.html anew, the page of `dvc plots show`

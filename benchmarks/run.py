@@ -1,8 +1,8 @@
 """Measure what benchmarks/README.md states, and write it there.
 
-    python benchmarks/run.py              everything, about an hour on two cores
-    python benchmarks/run.py default data  some sections
-    python benchmarks/run.py --report      only the tables, from benchmarks/results/
+    python -m benchmarks.run              everything, about an hour on two cores
+    python -m benchmarks.run default data  some sections
+    python -m benchmarks.run --report      only the tables, from benchmarks/results/
 
 Each section runs the stages as DVC does, in folders of its own; what it finds goes to benchmarks/results/ with the
 hardware and the versions it was found on.
@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,23 @@ from typing import Any
 import numpy as np
 import yaml
 
+from benchmarks.charts import draw_contenders, draw_growth
+from mnist_pipeline.figures.style import save_figure
 from mnist_pipeline.ladder import load_ladder
 from mnist_pipeline.paired import LEVEL, mcnemar
 from mnist_pipeline.params import Params, with_overrides
 from mnist_pipeline.record import RecordedRun
 from mnist_pipeline.standings import compare_runs
-from mnist_pipeline.tables import between_marks
+from mnist_pipeline.tables import between_marks, markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "benchmarks" / "README.md"
+README = ROOT / "README.md"
 ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split in ("train", "test")}
 TABLES = {split: ROOT / "data" / "raw" / f"mnist_{split}.csv" for split in ("train", "test")}
 SPLITS = 2000
+REPEATS = 3
 LOOP_ROWS = 20_000
 
 
@@ -69,6 +73,40 @@ def presets() -> dict[str, Any]:
     for name, preset in ladder.presets.items():
         portable[name] = portable_seconds(dict(preset.overrides))
     return {"runs": runs, "portable_seconds": portable}
+
+
+def contenders() -> dict[str, Any]:
+    """The tutorial's loop, scikit-learn's MLPClassifier, PyTorch's own example, and ours, in turn, in one run."""
+    arrays: list[str | Path] = ["--train", ARRAYS["train"], "--test", ARRAYS["test"]]
+    found: dict[str, list[Any]] = {name: [] for name in ("loop", "sklearn", "pytorch", *OURS)}
+    for seed in range(3):
+        for name, changes in OURS.items():
+            run = train_and_evaluate(changes | {"train.seed": seed, "runtime.numerics": "fast"})
+            found[name].append(run)
+        ran = run_measured("benchmarks/contenders.py", "sklearn", *arrays, "--epochs", "10", "--seed", str(seed))
+        found["sklearn"].append({"course": json.loads(ran.output), "peak_megabytes": ran.peak_megabytes})
+    for seed in range(2):  # minutes each
+        flags = ["--until", "0.99", "--epochs", "8", "--seed", str(seed)]
+        ran = run_measured("benchmarks/contenders.py", "pytorch", *arrays, *flags)
+        found["pytorch"].append({"course": json.loads(ran.output), "peak_megabytes": ran.peak_megabytes})
+    ran = run_measured("benchmarks/tutorial_loop.py", "--train-csv", TABLES["train"], "--test-csv", TABLES["test"],
+                       "--hidden", "leaky_relu", "--layer-norm")  # fmt: skip
+    found["loop"].append({**json.loads(ran.output), "peak_megabytes": ran.peak_megabytes})
+    return found
+
+
+MLP: dict[str, Any] = {}
+CNN: dict[str, Any] = {
+    "model.architecture": "cnn", "train.batch_size": 64, "optimizers.sgd.learning_rate": 0.1
+}  # fmt: skip
+OURS: dict[str, dict[str, Any]] = {
+    "ours, MLP, 1 epoch": {"train.epochs": 1, "model.optimizer": "adam", "optimizers.adam.learning_rate": 0.004},
+    "ours, MLP, 4 epochs": MLP | {"train.epochs": 4},
+    "ours, MLP, 10 epochs (default)": MLP,
+    "ours, CNN, 1 epoch": CNN | {"train.epochs": 1},
+    "ours, CNN, 2 epochs": CNN | {"train.epochs": 2},
+}
+"""What of ours is measured beside others: settings by name."""
 
 
 def portable_seconds(overrides: dict[str, Any]) -> float:
@@ -293,13 +331,72 @@ def nothing_to_do() -> dict[str, Any]:
     return seconds
 
 
+def growth() -> dict[str, Any]:
+    """Seconds and peak memory of validate, train and evaluate, by rows, hidden units, epochs and cores."""
+    once = {"train.epochs": 1, "runtime.numerics": "fast"}
+    found: dict[str, list[dict[str, Any]]] = {"rows": [], "hidden_units": [], "epochs": [], "cores": []}
+    with folder() as here:
+        for times in (1, 2, 5, 10):
+            tables, arrays = enlarged(here / str(times), times)
+            for _ in range(REPEATS):
+                validated = measured_stage("validate", here / "v", tables, {"csv.rows": {"train": None, "test": None}})
+                trained = measured_stage("train", here / "t", {"train": arrays["train"]}, once)
+                evaluated = measured_stage("evaluate", here / "t", {"test": arrays["test"]}, once)
+                found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
+            shutil.rmtree(here / str(times))
+        for units in (50, 200, 800, 3200):
+            changes = once | {"model.mlp.hidden_units": [units]}
+            found["hidden_units"] += [
+                {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(REPEATS)
+            ]
+        for epochs in (1, 5, 10, 20):
+            changes = once | {"train.epochs": epochs}
+            found["epochs"] += [{"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(REPEATS)]
+        for architecture in ("mlp", "cnn"):
+            for cores in (1, 2):
+                changes = once | {"model.architecture": architecture, "train.epochs": 2}
+                found["cores"] += [
+                    {"cores": cores, "architecture": architecture} | trained_and_evaluated(here / "c", changes, cores)
+                    for _ in range(REPEATS)
+                ]
+    return found
+
+
+def trained_and_evaluated(here: Path, changes: dict[str, Any], cores: int = 2) -> dict[str, float]:
+    """Seconds and peak memory of both stages."""
+    trained = measured_stage("train", here, {"train": ARRAYS["train"]}, changes, cores)
+    return trained | measured_stage("evaluate", here, {"test": ARRAYS["test"]}, changes, cores)
+
+
+def enlarged(here: Path, times: int) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The CSV files and the arrays of so many times the rows, all but the first sixty thousand distorted."""
+    if times == 1:
+        return {f"{split}-csv": path for split, path in TABLES.items()}, ARRAYS
+    run_python("benchmarks/enlarge.py", *ARRAYS.values(), here, str(times))
+    tables = {f"{split}-csv": here / f"{split}.csv" for split in ARRAYS}
+    return tables, {split: here / f"{split}.safetensors" for split in ARRAYS}
+
+
+def measured_stage(
+    name: str, here: Path, inputs: dict[str, Path], changes: dict[str, Any], cores: int = 2
+) -> dict[str, float]:
+    """What a stage takes: {"train_seconds": …, "train_megabytes": …}, of the whole process."""
+    here.mkdir(exist_ok=True)
+    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
+    (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    ran = run_measured(*stage_command(name, here, inputs), cores=cores)
+    return {f"{name}_seconds": ran.seconds, f"{name}_megabytes": ran.peak_megabytes}
+
+
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     section.__name__: section
     for section in (
         compare_time,
+        contenders,
         default,
         data,
         fresh_clone,
+        growth,
         matrix_product,
         nothing_to_do,
         numerics,
@@ -335,6 +432,35 @@ def run_python(*arguments: str | Path) -> tuple[str, float]:
     return ran.stdout, seconds
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A process that ended well: what it printed, how long it took, and the most memory that it held."""
+
+    output: str
+    seconds: float
+    peak_megabytes: float
+
+
+def run_measured(*arguments: str | Path, cores: int = 2) -> Ran:
+    """Run Python as DVC would in this checkout, on so many cores."""
+    usable = sorted(os.sched_getaffinity(0))[:cores]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            ["taskset", "--cpu-list", ",".join(map(str, usable)), sys.executable, *arguments],
+            cwd=ROOT, env=environment, stdout=output, stderr=errors
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        for file in (output, errors):
+            file.seek(0)
+        if status:
+            raise RuntimeError(f"{arguments}: {errors.read().decode()}")
+        return Ran(output.read().decode(), seconds, usage.ru_maxrss / 1024)
+
+
 def path_with_python() -> str:
     """PATH with this Python's commands first."""
     return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -355,12 +481,17 @@ def stage(name: str, here: Path, inputs: dict[str, Path]) -> float:
 
 def stage_output(name: str, here: Path, inputs: dict[str, Path]) -> tuple[str, float]:
     """Run a stage likewise; what it printed, and how long it took, in seconds."""
+    return run_python(*stage_command(name, here, inputs))
+
+
+def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | Path]:
+    """A stage as dvc.yaml runs it, with these inputs and all outputs in a folder."""
     words = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"][name]["cmd"].split()[3:]
     values = {flag.removeprefix("--"): here / path for flag, path in zip(words[::2], words[1::2], strict=True)}
     if not values["params"].exists():
         values["params"] = ROOT / "params.yaml"
     values |= inputs
-    return run_python(f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path)))
+    return [f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path))]
 
 
 def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
@@ -368,7 +499,7 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
     params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
         (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-        printed, seconds = stage_output("train", here, {"train": ARRAYS["train"]})
+        ran = run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}))
         evaluate_seconds = stage("evaluate", here, {"test": ARRAYS["test"]})
         plot_seconds = stage("plot", here, {}) if plot else 0.0
         predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
@@ -377,12 +508,13 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
         digest = hashlib.sha256()
         for path in sorted(each for name in ("models", "metrics") for each in (here / name).glob("*.*")):
             digest.update(path.read_bytes())
-    loop = float(re.findall(r"in ([0-9.]+) s", printed)[0])
+    loop = float(re.findall(r"in ([0-9.]+) s", ran.output)[0])
     return {
         "accuracy": metrics["accuracy"],
         "validation_accuracy": training["validation_accuracy"],
-        "train_stage_seconds": seconds,
-        "stages_seconds": seconds + evaluate_seconds + plot_seconds,
+        "train_stage_seconds": ran.seconds,
+        "peak_megabytes": ran.peak_megabytes,
+        "stages_seconds": ran.seconds + evaluate_seconds + plot_seconds,
         "training_seconds": loop,
         "hash": digest.hexdigest(),
     } | ({"wrong": wrong_of(predictions)} if keep_wrong else {})
@@ -477,6 +609,8 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| time to 0.97: the loop's 3 epochs over ours | ≥ 100 | {whole / statistics.mean(seconds):.0f} |",
         ]
     lines += picture_lines(found)
+    lines += contender_lines(found)
+    lines += growth_lines(found)
     lines += ladder_lines(found)
     return "\n".join([*lines, "", *machines(found.values())])
 
@@ -492,6 +626,99 @@ def picture_lines(found: dict[str, Any]) -> list[str]:
         f"| `mnist predict` on ten drawn digits: read right | | "
         f"{'; '.join(f'{style} {number}' for style, number in drawn.items())} |",
     ]
+
+
+def contender_lines(found: dict[str, Any]) -> list[str]:
+    """Ours against what others would write: time to an accuracy, time for the same epochs, memory."""
+    if "contenders" not in found:
+        return []
+    result = found["contenders"]
+    ours = {name: runs for name, runs in result.items() if name.startswith("ours, ")}
+    loop = result["loop"][0]
+    loop_course = [
+        {"seconds": seconds, "accuracy": accuracy}
+        for seconds, accuracy in zip(itertools.accumulate(loop["epoch_seconds"]), loop["accuracies"], strict=True)
+    ]
+    courses = {"the tutorial's loop": [loop_course], "scikit-learn": [run["course"] for run in result["sklearn"]],
+               "PyTorch's example": [run["course"] for run in result["pytorch"]]}  # fmt: skip
+    targets = {("the tutorial's loop", 0.97): "≥ 100", ("PyTorch's example", 0.99): "≥ 15"}
+    lines = []
+    for accuracy in (0.97, 0.98, 0.99):
+        reaching = {name: statistics.mean(column(runs, "training_seconds")) for name, runs in ours.items()
+                    if statistics.mean(column(runs, "accuracy")) >= accuracy}  # fmt: skip
+        if not reaching:
+            continue
+        best = min(reaching, key=lambda name: reaching[name])
+        accuracies = spread(column(ours[best], "accuracy"), 4)
+        for name, runs in courses.items():
+            times = [time_to(course, accuracy) for course in runs]
+            reached = [each for each in times if each is not None]
+            said = f"never, in {runs[0][-1]['seconds']:.0f} s" if len(reached) < len(times) else (
+                f"{statistics.mean(reached) / reaching[best]:.0f} ({spread(reached, 1)} s over {reaching[best]:.2f} s)"
+            )  # fmt: skip
+            target = targets.get((name, accuracy), "")
+            lines.append(f"| time to {accuracy}: {name} over {best} ({accuracies}) | {target} | {said} |")
+    theirs, default = courses["scikit-learn"], ours["ours, MLP, 10 epochs (default)"]
+    seconds, same = [course[9]["seconds"] for course in theirs], column(default, "training_seconds")
+    ratios = [a / b for a, b in zip(seconds, same, strict=True)]
+    lines.append(
+        f"| ten epochs of 784-200-10 in batches of 128: scikit-learn over ours | ≥ 1.5 | {spread(ratios, 2)}; accuracy "
+        f"{spread([course[9]['accuracy'] for course in theirs], 4)}, {spread(column(default, 'accuracy'), 4)} |"
+    )
+    memory = {name: statistics.mean(column(runs, "peak_megabytes")) for name, runs in result.items()}
+    peaks = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in memory.items() if "," not in name)
+    mine = memory["ours, MLP, 10 epochs (default)"], memory["ours, CNN, 2 epochs"]
+    lines.append(f"| peak memory of the process, MB | | {peaks}; ours, MLP {mine[0]:.0f}, CNN {mine[1]:.0f} |")
+    return lines
+
+
+def time_to(course: list[dict[str, float]], accuracy: float) -> float | None:
+    """The seconds after which an accuracy was first reached; None: it was not."""
+    return next((each["seconds"] for each in course if each["accuracy"] >= accuracy), None)
+
+
+def growth_lines(found: dict[str, Any]) -> list[str]:
+    """What ten times the rows cost, and what the second core brings."""
+    if "growth" not in found:
+        return []
+    result = found["growth"]
+    lines = []
+    for stage_name in ("validate", "train", "evaluate"):
+        means = {
+            (rows, unit): statistics.mean(run[f"{stage_name}_{unit}"] for run in result["rows"] if run["rows"] == rows)
+            for rows in (60_000, 600_000)
+            for unit in ("seconds", "megabytes")
+        }
+        lines.append(
+            f"| {stage_name} (one epoch), 60,000 rows → 600,000: seconds; peak MB | | "
+            f"{means[60_000, 'seconds']:.1f} → {means[600_000, 'seconds']:.1f}; "
+            f"{means[60_000, 'megabytes']:.0f} → {means[600_000, 'megabytes']:.0f} |"
+        )
+    for architecture in ("mlp", "cnn"):
+        one, two = (
+            [run["train_seconds"] for run in result["cores"]
+             if run["cores"] == cores and run["architecture"] == architecture] for cores in (1, 2)
+        )  # fmt: skip
+        lines.append(
+            f"| train, {architecture}, two epochs, the whole stage: one core over two | | "
+            f"{statistics.mean(one) / statistics.mean(two):.2f}; {spread(one, 1)} s, {spread(two, 1)} s |"
+        )
+    return lines
+
+
+def preset_table(found: dict[str, Any]) -> str:
+    """The presets with what was measured."""
+    if "presets" not in found:
+        return ""
+    result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    rows = [["preset", "what", "test accuracy", "validation", "seconds", "seconds, portable"]]
+    for name, runs in result["runs"].items():
+        rows.append([
+            f"`{name}`", ladder.presets[name].title, spread(column(runs, "accuracy"), 4),
+            spread(column(runs, "validation_accuracy"), 4).split(" (")[0],
+            spread(column(runs, "training_seconds"), 1).split(" (")[0], f"{result['portable_seconds'][name]:.0f}",
+        ])  # fmt: skip
+    return "\n".join(markdown(rows))
 
 
 def ladder_lines(found: dict[str, Any]) -> list[str]:
@@ -535,6 +762,21 @@ def with_tables(text: str) -> str:
     return between_marks(text, "figures", figures_table(found))
 
 
+def with_presets(text: str) -> str:
+    """The README with its table of presets likewise."""
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    return between_marks(text, "presets", preset_table(found))
+
+
+def draw_charts() -> None:
+    """The pictures beside the results."""
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    if "contenders" in found:
+        save_figure(RESULTS / "contenders.png", draw_contenders(found["contenders"], found.get("presets")))
+    if "growth" in found:
+        save_figure(RESULTS / "growth.png", draw_growth(found["growth"]))
+
+
 def main() -> None:
     """Run the sections asked for and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -553,6 +795,8 @@ def main() -> None:
             result = {"environment": environment(), **SECTIONS[name]()}
             (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
+    README.write_text(with_presets(README.read_text("utf-8")), "utf-8")
+    draw_charts()
     print(f"The table is in {PAGE.relative_to(ROOT)}.")
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +41,7 @@ def test_make_targets_exist(page: Path) -> None:
 
 def test_the_table_of_benchmarks_is_that_of_the_committed_results() -> None:
     text = benchmarks.PAGE.read_text("utf-8")
-    assert text == benchmarks.with_tables(text), "python benchmarks/run.py --report writes it anew"
+    assert text == benchmarks.with_tables(text), "python -m benchmarks.run --report writes it anew"
 
 
 def test_the_ladder_is_that_of_the_committed_runs() -> None:
@@ -74,6 +78,52 @@ def test_the_rung_of_the_readme_is_a_rung(tmp_path: Path) -> None:
     assert "tanh" in load_ladder(path, ROOT / "params.yaml").rungs
 
 
+def test_the_architecture_of_the_readme_can_be_added(tmp_path: Path) -> None:
+    """Its pieces, put where the README says into a copy of the package, make a network that trains."""
+    section, field, function = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    lines = [line for piece in (section, field, function) for line in piece.splitlines() if line.strip()]
+    assert len(lines) + 1 <= 20
+    package = tmp_path / "src" / "mnist_pipeline"
+    shutil.copytree(ROOT / "src" / "mnist_pipeline", package)
+    params = package / "params.py"
+    text = params.read_text("utf-8").replace("class ModelParams(Section):", f"{section}\n\nclass ModelParams(Section):")
+    params.write_text(text.replace("    cnn: CnnParams | None = None\n", f"    cnn: CnnParams | None = None\n{field}"))
+    (package / "models" / "local.py").write_text(function)
+    registry = package / "models" / "registry.py"
+    text = registry.read_text("utf-8").replace(
+        '    "mlp": build_mlp,\n', '    "mlp": build_mlp, "local": build_local,\n'
+    )
+    own = "from mnist_pipeline.models.local import build_local\n"
+    registry.write_text(text.replace("from mnist_pipeline.params", own + "from mnist_pipeline.params"))
+    code = """
+import sys
+import numpy as np, yaml
+from mnist_pipeline.classifier import UNIT, new_classifier, save_classifier, load_classifier
+from mnist_pipeline.params import Params, with_overrides
+from mnist_pipeline.training import fit, samples_of
+from tests.conftest import synthetic_split
+from pathlib import Path
+content = yaml.safe_load(Path("params.yaml").read_text())
+content["model"]["local"] = {"patch": 4, "units": 16}
+params = Params.model_validate(with_overrides(content, {"model.architecture": "local", "train.epochs": 8}))
+classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, 0)
+samples = samples_of(synthetic_split(400), np.arange(400))
+print(fit(classifier, samples, samples, params.train, params.optimizers).epochs[-1].validation_accuracy)
+save_classifier(Path(sys.argv[1]), classifier)
+print(load_classifier(Path(sys.argv[1])).params.architecture)
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'src'}:{ROOT}"}
+    ran = subprocess.run([sys.executable, "-c", code, tmp_path / "model"], cwd=ROOT, env=environment,
+                         capture_output=True, text=True, check=True)  # fmt: skip
+    accuracy, architecture = ran.stdout.split()
+    assert float(accuracy) > 0.9
+    assert architecture == "local"
+
+
+def test_presets_are_those_of_the_committed_results() -> None:
+    assert benchmarks.with_presets(README) == README, "python -m benchmarks.run --report writes it anew"
+
+
 def test_accuracy_is_that_of_the_committed_metrics() -> None:
     (stated,) = re.findall(r"<!-- accuracy -->([0-9.]+)<!-- /accuracy -->", README)
     metrics = json.loads((ROOT / "metrics" / "test.json").read_text("utf-8"))
@@ -84,6 +134,7 @@ def test_accuracy_is_that_of_the_committed_metrics() -> None:
 def test_settings_of_the_commands_are_accepted(params_content: Any) -> None:
     commands = re.findall(r"dvc exp run [^`\n]*", README)
     settings = re.findall(r"-S '?([a-z_.0-9]+)=([^'\s]+)", " ".join(commands))
+    settings.remove(("model.architecture", "local"))  # which the README has just added
     assert len(settings) >= 5
     for name, value in settings:
         content = json.loads(json.dumps(params_content))

@@ -12,6 +12,7 @@ COMMANDS = {
     "compare": "say whether one of two runs is better, and on which digits",
     "ladder": "run the improvements of experiments.yaml, and say what each was worth",
     "predict": "say which digit is on a picture",
+    "preset": "train what fits into the time that there is",
     "verify": "prove that a fresh clone gives the committed results",
 }
 """Each a module with DESCRIPTION, ``add_arguments(parser)``, and ``run(args)``, which prints the answer or exits with a

@@ -1,0 +1,50 @@
+"""``mnist preset``: train what fits into the time that there is."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from mnist_pipeline import layout
+
+DESCRIPTION = (
+    "Run a preset of experiments.yaml as an experiment of DVC: settings chosen for so much training time on two cores. "
+    "Without a name, list the presets. What each reaches stands in README.md."
+)
+
+PRESETS, PARAMS = Path("experiments.yaml"), Path(layout.PARAMS)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("name", nargs="?", metavar="PRESET", help="which one; without it, all are listed")
+    parser.add_argument(
+        "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="change a setting of it, too"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the command of DVC and run nothing")
+
+
+def run(args: argparse.Namespace) -> None:
+    """List the presets, or run one."""
+    from mnist_pipeline.ladder import LadderError, load_ladder, settings_of
+    from mnist_pipeline.tables import aligned
+
+    try:
+        presets = load_ladder(PRESETS, PARAMS).presets
+    except LadderError as error:
+        sys.exit(f"mnist preset: {error}")
+    if args.name is None:
+        rows = [["preset", "seconds", "what"]]
+        rows += [[name, str(preset.budget_seconds), preset.title] for name, preset in presets.items()]
+        print("\n".join(aligned(rows)))
+        return
+    if args.name not in presets:
+        sys.exit(f"mnist preset: there is no preset {args.name!r}; there are {', '.join(presets)}")
+    settings = [*settings_of(presets[args.name].overrides), *args.set_param]
+    command = ["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))]
+    if args.dry_run:
+        print(" ".join(f"'{word}'" if "[" in word else word for word in command))
+        return
+    sys.exit(subprocess.run([sys.executable, "-m", *command], check=False).returncode)

@@ -1,0 +1,73 @@
+"""Training on a GPU, where there is one; what is said where there is none."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mnist_pipeline import numerics
+from mnist_pipeline.classifier import UNIT, Classifier, new_classifier
+from mnist_pipeline.params import Params
+from mnist_pipeline.training import fit, samples_of
+from tests.conftest import synthetic_split
+
+MakeParams = Callable[..., Params]
+EVERYTHING: dict[str, Any] = {
+    "train.epochs": 2,
+    "train.batch_size": 32,
+    "train.augmentation.shift": 1,
+    "train.augmentation.elastic_alpha": 5,
+    "model.cnn.channels": [[4], [6]],
+}
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+
+
+def trained(params: Params, rows: int) -> Classifier:
+    classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, 0).to(numerics.device("cuda"))
+    samples = samples_of(synthetic_split(rows), np.arange(rows))
+    fit(classifier, samples, samples, params.train, params.optimizers)
+    return classifier
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_it_says_so() -> None:
+    with pytest.raises(numerics.DeviceError, match=r"runtime\.device is cuda, and PyTorch .* finds no GPU; use -S"):
+        numerics.device("cuda")
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert numerics.device("cpu") == torch.device("cpu")
+
+
+@on_a_gpu
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_one_seed_gives_the_same_bits_twice(make_params: MakeParams, architecture: str) -> None:
+    params = make_params(EVERYTHING | {"model.architecture": architecture})
+    first, second = trained(params, 400), trained(params, 400)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name])
+
+
+@on_a_gpu
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_the_host_waits_as_often_for_many_steps_as_for_few(make_params: MakeParams, architecture: str) -> None:
+    params = make_params(EVERYTHING | {"model.architecture": architecture})
+    waits = []
+    for rows in (100, 1000):
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            trained(params, rows)
+        torch.cuda.set_sync_debug_mode("default")
+        waits.append(sum("synchroniz" in str(each.message) for each in caught))
+    assert waits[0] == waits[1]
