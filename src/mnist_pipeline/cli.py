@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 COMMANDS = {
     "compare": "say whether one of two runs is better, and on which digits",
+    "completion": "print a script that completes these words in your shell",
     "ladder": "run the improvements of experiments.yaml, and say what each was worth",
     "predict": "say which digit is on a picture",
     "preset": "train what fits into the time that there is",
