@@ -36,6 +36,8 @@ import numpy as np
 import yaml
 
 from benchmarks.charts import draw_contenders, draw_growth
+from mnist_pipeline.examples import load_examples
+from mnist_pipeline.figures.augmentation import draw_augmentation
 from mnist_pipeline.figures.style import save_figure
 from mnist_pipeline.ladder import load_ladder
 from mnist_pipeline.paired import LEVEL, mcnemar
@@ -331,6 +333,30 @@ def nothing_to_do() -> dict[str, Any]:
     return seconds
 
 
+def augmentation() -> dict[str, Any]:
+    """What distorting adds to training the default network, in turn with and without; and a picture of it."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    strength = {key: value for key, value in ladder.presets["cnn-2min"].overrides.items() if ".augmentation." in key}
+    found: dict[str, list[dict[str, float]]] = {}
+    for numerics_name in ("portable", "fast"):
+        base = {"train.epochs": 5, "runtime.numerics": numerics_name}
+        found[numerics_name] = [
+            {
+                "plain": train_and_evaluate(base)["training_seconds"],
+                "distorted": train_and_evaluate(base | strength)["training_seconds"],
+            }
+            for _ in range(REPEATS)
+        ]
+    with folder() as here:
+        changes = strength | {"train.epochs": 1}
+        params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
+        (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+        stage("train", here, {"train": ARRAYS["train"]})
+        examples = load_examples(here / "models" / "examples.safetensors")
+        save_figure(RESULTS / "augmentation.png", draw_augmentation(examples))
+    return found
+
+
 def growth() -> dict[str, Any]:
     """Seconds and peak memory of validate, train and evaluate, by rows, hidden units, epochs and cores."""
     once = {"train.epochs": 1, "runtime.numerics": "fast"}
@@ -391,6 +417,7 @@ def measured_stage(
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     section.__name__: section
     for section in (
+        augmentation,
         compare_time,
         contenders,
         default,
@@ -679,10 +706,15 @@ def time_to(course: list[dict[str, float]], accuracy: float) -> float | None:
 
 def growth_lines(found: dict[str, Any]) -> list[str]:
     """What ten times the rows cost, and what the second core brings."""
+    lines = [
+        f"| distorting, share of the default network's training time, {name} | ≤ 0.33 | "
+        f"{spread([1 - run['plain'] / run['distorted'] for run in runs], 2)} |"
+        for name, runs in found.get("augmentation", {}).items()
+        if name != "environment"
+    ]
     if "growth" not in found:
-        return []
+        return lines
     result = found["growth"]
-    lines = []
     for stage_name in ("validate", "train", "evaluate"):
         means = {
             (rows, unit): statistics.mean(run[f"{stage_name}_{unit}"] for run in result["rows"] if run["rows"] == rows)

@@ -158,10 +158,9 @@ def test_files_tell_what_was_found(make_params: MakeParams, tmp_path: Path) -> N
     assert [row[3] == "" for row in rows] == [each.confidence is None for each in result.calibration]
 
     metrics = json.loads(written.paths[0].read_text("utf-8"))
-    assert list(metrics) == list(result.metrics)
+    assert list(metrics) == [name for name in result.metrics if name != "classes"]
     assert metrics["errors"] == result.metrics["errors"]
     assert metrics["accuracy"] == pytest.approx(result.metrics["accuracy"], abs=5.1e-7)
-    assert metrics["classes"]["été"]["f1"] == pytest.approx(result.metrics["classes"]["été"]["f1"], abs=5.1e-7)
 
 
 def test_files_of_a_known_result_byte_for_byte(tmp_path: Path) -> None:
@@ -180,7 +179,4 @@ def test_files_of_a_known_result_byte_for_byte(tmp_path: Path) -> None:
     assert predictions == b"index,actual,predicted,confidence\n0,no,no,0.75\n1,yes,yes,0.666667\n2,no,yes,0.75\n"
     assert classes == b"class,precision,recall,f1\nno,1.0,0.5,0.666667\nyes,0.5,1,0.666667\n"
     assert calibration == b"low,high,count,confidence,accuracy\n0.0,0.5,0,,\n0.5,1.0,3,0.722222,0.666667\n"
-    assert json.loads(metrics) == {
-        "accuracy": 0.666667,
-        "classes": {name: {**scores, "f1": 0.666667} for name, scores in by_class.items()},
-    }
+    assert json.loads(metrics) == {"accuracy": 0.666667}

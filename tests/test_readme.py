@@ -152,6 +152,12 @@ def test_the_four_commands_are_there_exactly() -> None:
         assert f"**`{command}`**" in README
 
 
+def test_the_diagram_is_that_of_dvc() -> None:
+    ran = subprocess.run([sys.executable, "-m", "dvc", "dag", "--mermaid"], cwd=ROOT, capture_output=True, text=True,
+                         check=True)  # fmt: skip
+    assert f"```mermaid\n{ran.stdout.strip()}\n```" in (ROOT / "docs" / "tour.md").read_text("utf-8")
+
+
 def test_the_map_of_the_house_names_every_module() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     modules = {path.name for path in (ROOT / "src" / "mnist_pipeline").glob("*.py")} - {"__init__.py"}

@@ -62,7 +62,10 @@ def evaluate(classifier: Classifier, split: Split, calibration_bins: int) -> Eva
 
 
 def write_evaluation(result: Evaluation, metrics: Path, predictions: Path, classes: Path, calibration: Path) -> None:
-    """Write the metrics as JSON; and as CSV a row for each test image, each class, each bin of confidence."""
+    """Write the metrics as JSON; and as CSV a row for each test image, each class, each bin of confidence.
+
+    Those of each class are in their CSV alone: in JSON, `dvc metrics diff` would bury the others under them.
+    """
     names = result.classes
     best, confidence = result.probabilities.argmax(axis=1).tolist(), result.probabilities.max(axis=1).tolist()
     rows = zip(result.labels.tolist(), best, confidence, strict=True)
@@ -74,4 +77,4 @@ def write_evaluation(result: Evaluation, metrics: Path, predictions: Path, class
     by_class = result.metrics["classes"]
     write_csv(classes, ["class", "precision", "recall", "f1"], ([name, *by_class[name].values()] for name in names))
     write_csv(calibration, [field.name for field in fields(Bin)], map(astuple, result.calibration))
-    write_json(metrics, result.metrics)
+    write_json(metrics, {name: value for name, value in result.metrics.items() if name != "classes"})
