@@ -33,7 +33,7 @@ def sklearn(train: Split, test: Split, epochs: int, seed: int) -> Course:
     seconds = 0.0
     for _ in range(epochs):
         started = time.perf_counter()
-        network.partial_fit(inputs, train.labels, np.unique(train.labels))  # an epoch, going on where the last ended
+        network.partial_fit(inputs, train.labels, classes=np.unique(train.labels))  # an epoch, going on from the last
         seconds += time.perf_counter() - started
         course.append({"seconds": seconds, "accuracy": float(network.score(unseen, test.labels))})
     return course
