@@ -67,6 +67,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "adam, cosine": {"model.optimizer": "adam", "train.schedule": "cosine"},
     "adamw, one_cycle, file order": {"model.optimizer": "adamw", "train.shuffle": False},
+    "cnn, distorted images": {
+        "model.architecture": "cnn",
+        "model.cnn.channels": [[4], [6, 8]],
+        "train.augmentation.shift": 1,
+        "train.augmentation.elastic_alpha": 8,
+    },
 }
 
 
