@@ -54,6 +54,7 @@ ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split i
 TABLES = {split: ROOT / "data" / "raw" / f"mnist_{split}.csv" for split in ("train", "test")}
 SPLITS = 2000
 REPEATS = 3
+GROWTH_REPEATS = 1
 LOOP_ROWS = 20_000
 
 
@@ -371,26 +372,30 @@ def growth() -> dict[str, Any]:
     with folder() as here:
         for times in (1, 2, 5, 10):
             tables, arrays = enlarged(here / str(times), times)
-            for _ in range(REPEATS):
+            for _ in range(GROWTH_REPEATS):
                 validated = measured_stage("validate", here / "v", tables, {"csv.rows": {"train": None, "test": None}})
                 trained = measured_stage("train", here / "t", {"train": arrays["train"]}, once)
                 evaluated = measured_stage("evaluate", here / "t", {"test": arrays["test"]}, once)
                 found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
-            shutil.rmtree(here / str(times))
+            shutil.rmtree(here / str(times), ignore_errors=True)
         for units in (50, 200, 800, 3200):
             changes = once | {"model.mlp.hidden_units": [units]}
             found["hidden_units"] += [
-                {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(REPEATS)
+                {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(GROWTH_REPEATS)
             ]
         for epochs in (1, 5, 10, 20):
             changes = once | {"train.epochs": epochs}
-            found["epochs"] += [{"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(REPEATS)]
+            found["epochs"] += [
+                {"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(GROWTH_REPEATS)
+            ]
+                {"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(GROWTH_REPEATS)
+            ]
         for architecture in ("mlp", "cnn"):
             for cores in (1, 2):
                 changes = once | {"model.architecture": architecture, "train.epochs": 2}
                 found["cores"] += [
                     {"cores": cores, "architecture": architecture} | trained_and_evaluated(here / "c", changes, cores)
-                    for _ in range(REPEATS)
+                    for _ in range(GROWTH_REPEATS)
                 ]
     return found
 
