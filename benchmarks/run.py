@@ -388,8 +388,6 @@ def growth() -> dict[str, Any]:
             found["epochs"] += [
                 {"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(GROWTH_REPEATS)
             ]
-                {"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(GROWTH_REPEATS)
-            ]
         for architecture in ("mlp", "cnn"):
             for cores in (1, 2):
                 changes = once | {"model.architecture": architecture, "train.epochs": 2}
