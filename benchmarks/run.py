@@ -379,7 +379,7 @@ def growth() -> dict[str, Any]:
                 found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
             shutil.rmtree(here / str(times), ignore_errors=True)
         for units in (50, 200, 800, 3200):
-            changes = once | {"model.mlp.hidden_units": [units]}
+            changes = once | {"model.mlp.hidden_units": [units], "optimizers.sgd.learning_rate": 0.02}  # none diverges
             found["hidden_units"] += [
                 {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(GROWTH_REPEATS)
             ]
