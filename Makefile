@@ -45,7 +45,7 @@ format: $(READY) ## Format the code and mend what the linter can
 	$(RUN) ruff format
 
 .PHONY: bench
-bench: $(READY) ## Measure accuracy and speed anew, into benchmarks/results (takes about an hour)
+bench: $(READY) ## Measure accuracy and speed anew, into benchmarks/results (takes some hours)
 	$(RUN) python -m benchmarks.run
 
 .PHONY: plots-page

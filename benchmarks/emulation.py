@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 CPUS = ("Haswell", "Skylake-Client", "EPYC")
 EMULATOR = "qemu-x86_64"
+ATTEMPTS = 3  # now and then, about once in ten runs, the emulator itself dies of a segmentation fault
 SIDE, ROWS, HELD_OUT, BATCH = 28, 72, 24, 20  # two full batches, and one small enough for the other kind of product
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -124,7 +125,11 @@ def run(cpu: str | None) -> tuple[dict[str, str], float]:
     started = time.perf_counter()
     prefix = [EMULATOR, "-cpu", cpu] if cpu else []
     command = [*prefix, sys.executable, __file__, "--child"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    for attempt in range(ATTEMPTS):
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if cpu is None or ran.returncode >= 0:
+            break
+        print(f"{cpu}: the emulator died of signal {-ran.returncode}, attempt {attempt + 1} of {ATTEMPTS}")
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stderr[-2000:]}")
     hashes: dict[str, str] = json.loads(ran.stdout)
