@@ -17,7 +17,8 @@ import yaml
 
 from benchmarks import run as benchmarks
 from mnist_pipeline.ladder import Run, load_ladder
-from mnist_pipeline.params import Params
+from mnist_pipeline.models.registry import build_network, multiply_adds
+from mnist_pipeline.params import Params, with_overrides
 from mnist_pipeline.record import RUNS, read_runs
 from mnist_pipeline.report import TABLE, with_sections
 from tests.conftest import ROOT
@@ -118,6 +119,16 @@ print(load_classifier(Path(sys.argv[1])).params.architecture)
     accuracy, architecture = ran.stdout.split()
     assert float(accuracy) > 0.9
     assert architecture == "local"
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+def test_the_sizes_of_architectures_are_counted(params_content: Any, architecture: str) -> None:
+    params = Params.model_validate(with_overrides(params_content, {"model.architecture": architecture}))
+    network = build_network(params.csv.image_side, len(params.csv.classes), params.model)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    row = f"| {parameters:,} | {multiply_adds(network, params.csv.image_side**2):,} |"
+    (line,) = (line for line in README.splitlines() if line.startswith(f"| `{architecture}`, "))
+    assert row in line
 
 
 def test_presets_are_those_of_the_committed_results() -> None:
