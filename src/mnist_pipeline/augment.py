@@ -23,7 +23,7 @@ from mnist_pipeline.params import AugmentationParams
 SHARING = 8
 """How many neighbours share a distortion."""
 
-# More images at once leave the caches of a CPU, and take three times as long each.
+# More images at once leave the caches of a CPU, and each takes longer.
 AT_ONCE = 512
 
 

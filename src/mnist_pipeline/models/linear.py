@@ -2,7 +2,7 @@
 
 PyTorch's own layer takes MKL. MKL promises the same bits on every maker's CPU only in its COMPATIBLE mode, which is
 slow; oneDNN, capped to AVX2, gives the same bits, too, in less than half the time (128 × 784 × 200 on one thread:
-0.35 ms against 0.87 ms), and is no slower where neither is capped.
+0.34 ms against 0.85 ms in the benchmarks), and is no slower where neither is capped.
 """
 
 from __future__ import annotations
