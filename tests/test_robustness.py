@@ -190,7 +190,8 @@ VALIDATE = (
     "--facts data.json --balance balance.csv --preview preview.png"
 )
 TRAIN = (
-    "--scratch {0} --train train.safetensors --model {0}/m.safetensors --steps s.csv --history h.csv --metrics t.json"
+    "--scratch {0} --train train.safetensors --model {0}/m.safetensors --steps s.csv --history h.csv --metrics t.json "
+    "--examples x.safetensors"
 )
 
 
