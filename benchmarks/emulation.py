@@ -59,6 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "train.schedule": "cosine",
         "data.scaling": "standard",
     },
+    "deskewed": {"data.deskew": True},
     "ReLU, Adam, no LayerNorm": {
         "model.hidden_activation": "relu",
         "model.optimizer": "adam",
@@ -107,7 +108,7 @@ def child() -> None:
         train = samples_of(split, np.arange(HELD_OUT, ROWS))
         validation = samples_of(split, np.arange(HELD_OUT))
         scaling = scaling_of(train, params.data.scaling)
-        classifier = new_classifier(SIDE, classes, scaling, params.model, params.train.seed)
+        classifier = new_classifier(SIDE, classes, scaling, params.model, params.train.seed, params.data.deskew)
         history = fit(classifier, train, validation, params.train, params.optimizers)
         result = evaluate(classifier, split, params.evaluate.calibration_bins)
         digest = hashlib.sha256()

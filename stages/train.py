@@ -53,7 +53,8 @@ def main() -> None:
         kept, held_out = hold_out(split.labels, params.data.validation_size, params.train.seed)
         train, validation = samples_of(split, kept), samples_of(split, held_out)
         scaling = scaling_of(train, params.data.scaling)
-        classifier = new_classifier(split.images.shape[1], split.classes, scaling, params.model, params.train.seed)
+        side, deskew = split.images.shape[1], params.data.deskew
+        classifier = new_classifier(side, split.classes, scaling, params.model, params.train.seed, deskew)
         classifier.to(device)
         settings = {
             "data": params.data.model_dump(mode="json"),
@@ -74,7 +75,7 @@ def main() -> None:
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
     write_json(args.metrics, summary(classifier, train, validation, history))
-    save_examples(args.examples, examples_of(train, params.train))
+    save_examples(args.examples, examples_of(classifier, train, params.train))
     checkpoint.discard()
     print(f"train: {len(history.epochs)} epochs in {time.perf_counter() - started:.1f} s")
 

@@ -135,6 +135,7 @@ def test_probabilities_sum_to_1_and_the_likeliest_class_has_the_largest_output(
     assert (probabilities[np.arange(len(rows)), largest] == probabilities.max(axis=1)).all()
 
 
+@pytest.mark.parametrize("deskew", [False, True])
 @pytest.mark.parametrize(
     ("scaling", "changes"),
     [
@@ -151,9 +152,11 @@ def test_probabilities_sum_to_1_and_the_likeliest_class_has_the_largest_output(
     ],
     ids=["default", "no-hidden", "two-hidden", "eleven-hidden"],
 )
-def test_the_file_alone_gives_the_same_classifier(tmp_path: Path, scaling: Scaling, changes: dict[str, Any]) -> None:
+def test_the_file_alone_gives_the_same_classifier(
+    tmp_path: Path, scaling: Scaling, changes: dict[str, Any], deskew: bool
+) -> None:
     path = tmp_path / "model.safetensors"
-    classifier = new_classifier(SIDE, ("ä", "b c", "0"), scaling, model_params(**changes), seed=5).eval()
+    classifier = new_classifier(SIDE, ("ä", "b c", "0"), scaling, model_params(**changes), 5, deskew).eval()
     save_classifier(path, classifier)
     images = images_of(30)
     with torch.no_grad():
@@ -161,7 +164,7 @@ def test_the_file_alone_gives_the_same_classifier(tmp_path: Path, scaling: Scali
     torch.manual_seed(99)  # what the generator gives must not matter
     loaded = load_classifier(path)
     assert (loaded.image_side, loaded.classes, loaded.scaling) == (SIDE, ("ä", "b c", "0"), scaling)
-    assert loaded.params == classifier.params
+    assert (loaded.params, loaded.deskew) == (classifier.params, deskew)
     assert not loaded.training
     with torch.no_grad():
         assert torch.equal(loaded(images), expected)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mnist_pipeline import classifier as classifier_module
 from mnist_pipeline import training as training_module
 from mnist_pipeline.classifier import UNIT, Classifier, Scaling, new_classifier, predict
+from mnist_pipeline.deskew import deskewed
 from mnist_pipeline.objective import make_loss
 from mnist_pipeline.params import Params
 from mnist_pipeline.training import (
@@ -485,7 +486,8 @@ def test_standard_scaling_of_pixels_that_are_all_alike_is_refused() -> None:
 @pytest.mark.parametrize("shift", [0, 1])
 def test_examples_are_the_first_images_and_what_augmentation_makes_of_them(make_params: MakeParams, shift: int) -> None:
     params = make_params({"train.augmentation.shift": shift}).train
-    found = examples_of(samples(300), params)
+    classifier = new_classifier(8, tuple("0123456789"), UNIT, make_params().model, 0)
+    found = examples_of(classifier, samples(300), params)
     assert np.array_equal(found.originals, samples(300).images[:8].numpy())
     if not shift:
         assert found.distorted.shape == (8, 0, 8, 8)
@@ -493,3 +495,17 @@ def test_examples_are_the_first_images_and_what_augmentation_makes_of_them(make_
     assert found.distorted.shape == (8, 11, 8, 8)
     versions = found.distorted.reshape(88, -1)
     assert len(np.unique(versions, axis=0)) == 88
+
+
+def test_training_with_deskewing_is_training_on_deskewed_images(make_params: MakeParams) -> None:
+    params = make_params(SMALL | {"train.augmentation.shift": 1})
+    train, validation = samples(200), samples(80, seed=9)
+    upright = [Samples(deskewed(each.images), each.labels) for each in (train, validation)]
+    classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, params.train.seed, deskew=True)
+    history = fit(classifier, train, validation, params.train, params.optimizers)
+    expected, expected_history = trained(params, *upright)
+    assert torch.equal(weights_of(classifier), weights_of(expected))
+    assert history == expected_history
+    shown = examples_of(classifier, train, params.train)
+    assert np.array_equal(shown.originals, upright[0].images[:8].numpy())
+    assert not np.array_equal(shown.originals, train.images[:8].numpy())

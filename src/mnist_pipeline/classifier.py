@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mnist_pipeline.deskew import deskewed
 from mnist_pipeline.modelfile import ModelFile, ModelFileError, load_model, save_model
 from mnist_pipeline.models.registry import build_network
 from mnist_pipeline.params import ModelParams, architectures
@@ -35,24 +36,36 @@ class Classifier(nn.Module):
         classes: the name of each class.
         scaling: how pixels become inputs.
         params: what the network was built from.
+        deskew: whether images are brought upright first.
         network: from float32 (n, image_side²) to float32 (n, classes).
     """
 
-    def __init__(self, image_side: int, classes: tuple[str, ...], scaling: Scaling, params: ModelParams) -> None:
+    def __init__(
+        self, image_side: int, classes: tuple[str, ...], scaling: Scaling, params: ModelParams, deskew: bool = False
+    ) -> None:
         super().__init__()
         self.image_side = image_side
         self.classes = classes
         self.scaling = scaling
         self.params = params
+        self.deskew = deskew
         self.network = build_network(image_side, len(classes), params)
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side)."""
-        outputs: Tensor = self.network(self.inputs(images))
+        outputs: Tensor = self.network(self.inputs(self.upright(images)))
         return outputs
 
+    def upright(self, images: Tensor) -> Tensor:
+        """Images, uint8 (n, image_side, image_side), deskewed if this classifier does so."""
+        if not self.deskew:
+            return images
+        if torch.compiler.is_exporting():
+            return deskewed(images)
+        return torch.cat([deskewed(some) for some in torch.split(images, SCORED_AT_ONCE)])
+
     def inputs(self, images: Tensor) -> Tensor:
-        """What the network sees, float32 (n, image_side²), of images, (n, image_side, image_side) of 0-255."""
+        """What the network sees, float32 (n, image_side²), of upright images, (n, image_side, image_side) of 0-255."""
         pixels = images.flatten(1).to(torch.float32)
         return (pixels - self.scaling.mean) / self.scaling.sd
 
@@ -74,7 +87,12 @@ class Classifier(nn.Module):
 
 
 def new_classifier(
-    image_side: int, classes: tuple[str, ...], scaling: Scaling, params: ModelParams, seed: int
+    image_side: int,
+    classes: tuple[str, ...],
+    scaling: Scaling,
+    params: ModelParams,
+    seed: int,
+    deskew: bool = False,
 ) -> Classifier:
     """An untrained classifier whose weights are determined by ``seed``; torch's own generator is left as it was.
 
@@ -83,7 +101,7 @@ def new_classifier(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Classifier(image_side, classes, scaling, params)
+        return Classifier(image_side, classes, scaling, params, deskew)
 
 
 def predict(classifier: Classifier, images: Tensor) -> Tensor:
@@ -109,6 +127,7 @@ def save_classifier(path: Path, classifier: Classifier) -> None:
         "image_side": classifier.image_side,
         "classes": classifier.classes,
         "scaling": asdict(classifier.scaling),
+        "deskew": classifier.deskew,
         "model": classifier.params.model_dump(mode="json", exclude=others),
     }
     tensors = {name: tensor.cpu().numpy() for name, tensor in classifier.state_dict().items()}
@@ -128,6 +147,7 @@ def load_classifier(path: Path) -> Classifier:
             classes=tuple(model.description["classes"]),
             scaling=Scaling(**model.description["scaling"]),
             params=ModelParams.model_validate(model.description["model"]),
+            deskew=model.description["deskew"],
         )
         classifier.load_state_dict({name: torch.from_numpy(array) for name, array in model.tensors.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -131,6 +131,8 @@ def deciding(params: Params) -> dict[str, Any]:
     """What of some params can change a result: nothing of what is not used."""
     content = params.model_dump(mode="json")
     result = {section: content[section] for section in DECIDING}
+    if not params.data.deskew:
+        del result["data"]["deskew"]
     for name in set(architectures()) - {params.model.architecture}:
         del result["model"][name]
     result["optimizers"] = {params.model.optimizer: result["optimizers"][params.model.optimizer]}

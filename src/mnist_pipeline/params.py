@@ -112,6 +112,7 @@ class DataParams(Section):
     """How training sees the data."""
 
     validation_size: Annotated[int | float, BeforeValidator(_rows_or_fraction)]
+    deskew: bool
     scaling: Literal["unit", "standard"]
 
 

@@ -203,7 +203,8 @@ class _Blocks:
     """
 
     def __init__(self, classifier: Classifier, train: Samples, params: TrainParams) -> None:
-        self._classifier, self._train, self._params = classifier, train, params
+        self._classifier, self._params = classifier, params
+        self._train = Samples(classifier.upright(train.images), train.labels)
         self._device = device_of(classifier)
         augmentation = params.augmentation
         self._augment = Augmenter(classifier.image_side, augmentation, self._device) if augmentation.enabled else None
@@ -320,9 +321,9 @@ def score(classifier: Classifier, samples: Samples, loss_of: Loss) -> tuple[floa
     return loss_of(outputs, samples.labels).item(), correct / len(samples)
 
 
-def examples_of(train: Samples, params: TrainParams) -> Examples:
-    """The first training images, and what augmentation may make of them."""
-    images = train.images[:EXAMPLES]
+def examples_of(classifier: Classifier, train: Samples, params: TrainParams) -> Examples:
+    """The first training images, upright if the classifier has them so, and what augmentation may make of them."""
+    images = classifier.upright(train.images[:EXAMPLES])
     count = EXAMPLE_VARIANTS if params.augmentation.enabled else 0
     distorted = torch.zeros(len(images), count, *images.shape[1:], dtype=torch.uint8)
     if count:

@@ -23,7 +23,9 @@ class Linear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs, float32 (n, out_features), for inputs, float32 (n, in_features)."""
-        if len(inputs) < SMALLEST_BATCH or inputs.device.type != "cpu" or not HAS_ONEDNN:
+        if torch.compiler.is_exporting() or inputs.device.type != "cpu" or not HAS_ONEDNN:
+            return super().forward(inputs)  # other runtimes know PyTorch's own layer
+        if len(inputs) < SMALLEST_BATCH:
             return super().forward(inputs)
         outputs: Tensor = _OneDnnLinear.apply(inputs, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return outputs
