@@ -30,10 +30,11 @@ def main() -> None:
     from mnist_pipeline.profile import Profile
     from mnist_pipeline.splits import SplitError, load_split, save_split
 
-    side, classes = params.csv.image_side, params.csv.classes
+    form = params.form
+    side, classes = form.image_side, form.classes
     profiles, problems = {}, []
     for split, source, target in (("train", args.train_csv, args.train), ("test", args.test_csv, args.test)):
-        schema = Schema(side, len(classes), getattr(params.csv.rows, split))
+        schema = Schema(side, len(classes), getattr(form.rows, split))
         profiles[split] = Profile(classes, side)
         try:
             save_split(target, profiles[split].watch(read_blocks(source, schema)), side, classes)

@@ -24,6 +24,7 @@ COPIED = (
     ".dvc/plots.html",
     ".dvcignore",
     ".gitignore",
+    "data/own/.gitkeep",
 )
 
 

@@ -129,6 +129,8 @@ def test_params_are_the_sections_that_the_stage_reads(stage: str) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
+    if "form" in read:  # made of these
+        read = read - {"form"} | {"csv", "custom", "data"}
     assert {name.partition(".")[0] for name in declared(stage, "params")} == read
     assert read <= set(known_keys()[""])
 
@@ -148,7 +150,8 @@ def test_flags_are_the_paths_that_the_stage_declares(stage: str) -> None:
     inputs = {values[name] for name in values if options[name].startswith("in:")}
     outputs = {values[name] for name in values if options[name].startswith("out:")}
     assert inputs | outputs == set(values.values())
-    assert inputs == {path for path in declared(stage, "deps") if not path.endswith((".py", ".lock"))}
+    own = {"data/own"} if stage == "fetch" else set()  # files that params.yaml may name
+    assert inputs | own == {path for path in declared(stage, "deps") if not path.endswith((".py", ".lock"))}
     assert outputs == declared(stage, "outs") | declared(stage, "metrics") | declared(stage, "plots")
 
 

@@ -84,6 +84,6 @@ def test_nothing_held_out() -> None:
 def test_a_size_that_does_not_fit_is_refused_and_named(labels: NDArray[np.uint8], size: float) -> None:
     with pytest.raises(HoldOutError) as caught:
         hold_out(labels, size, 0)
-    start = f"data.validation_size {size} does not fit {len(labels)} training rows: "
+    start = f"data.validation_size {size} does not fit {len(labels)} rows: "
     assert str(caught.value).startswith(start)
     assert len(str(caught.value)) > len(start)

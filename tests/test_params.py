@@ -235,8 +235,22 @@ VALUES: dict[str, tuple[dict[str, str], str]] = {
     "unknown section": (
         {"optimizer": "{}"},
         "optimizer is not a known key; did you mean 'optimizers'? "
-        "(known here: fetch, csv, data, model, optimizers, train, evaluate, plot, runtime)",
+        "(known here: fetch, csv, custom, data, model, optimizers, train, evaluate, plot, runtime)",
     ),
+    "no test set": (
+        {"custom.test_fraction": "null"},
+        "custom: must have either test (a CSV file) or test_fraction, and the other null; both are null",
+    ),
+    "two test sets": (
+        {"custom.test": "t.csv"},
+        "custom: must have either test (a CSV file) or test_fraction, and the other null; test was 't.csv'",
+    ),
+    "a hash of no file": (
+        {"custom.sha256.test": "'" + "0" * 64 + "'"},
+        "custom: sha256.test must be null where there is no file test, only a test_fraction of train",
+    ),
+    "classes named twice": ({"custom.classes": "[a, b, a]"}, "custom.classes: must name each class once"),
+    "all rows to test on": ({"custom.test_fraction": "1.0"}, "custom.test_fraction must be less than 1, was 1.0"),
 } | {
     f"validation_size {raw}": (
         {"data.validation_size": raw},

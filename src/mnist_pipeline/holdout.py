@@ -1,4 +1,4 @@
-"""Which rows of the training set are held out for validation."""
+"""Which rows of a data set are held out: of the training set for validation, of a file of one's own to test on."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ Indices = NDArray[np.int64]
 
 
 class HoldOutError(ValueError):
-    """So many rows cannot be held out of this training set."""
+    """So many rows cannot be held out."""
 
 
-def hold_out(labels: NDArray[np.uint8], size: float, seed: int) -> tuple[Indices, Indices]:
-    """Split rows into those to train on and those to validate on, each class in proportion.
+def hold_out(
+    labels: NDArray[np.uint8], size: float, seed: int, setting: str = "data.validation_size"
+) -> tuple[Indices, Indices]:
+    """Split rows into those to keep and those to hold out, each class in proportion.
 
     Args:
         labels: uint8 of shape (n,).
         size: how many rows to hold out: a number, a fraction below 1, or 0.
         seed: which rows.
+        setting: where ``size`` comes from, for the message of an error.
 
     Returns:
-        The indices to train on and those to validate on, each in the order of the file.
+        The indices to keep and those held out, each in the order of the file.
 
     Raises:
         HoldOutError: a part would have fewer rows than there are classes, or a class has a single row.
@@ -33,5 +36,5 @@ def hold_out(labels: NDArray[np.uint8], size: float, seed: int) -> tuple[Indices
     try:
         kept, held_out = train_test_split(rows, test_size=size, random_state=seed, stratify=labels)
     except ValueError as error:
-        raise HoldOutError(f"data.validation_size {size} does not fit {len(labels)} training rows: {error}") from None
+        raise HoldOutError(f"{setting} {size} does not fit {len(labels)} rows: {error}") from None
     return np.sort(kept), np.sort(held_out)

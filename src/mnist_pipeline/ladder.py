@@ -131,6 +131,10 @@ def deciding(params: Params) -> dict[str, Any]:
     """What of some params can change a result: nothing of what is not used."""
     content = params.model_dump(mode="json")
     result = {section: content[section] for section in DECIDING}
+    if params.data.dataset == "mnist":
+        del result["data"]["dataset"]
+    else:
+        result["csv"] = content["custom"]
     if not params.data.deskew:
         del result["data"]["deskew"]
     for name in set(architectures()) - {params.model.architecture}:

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mnist_pipeline.yaml12 import YamlError, read_yaml
 
@@ -87,19 +96,50 @@ class RowCounts(Section):
     test: PositiveInt | None
 
 
+def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(classes)) != len(classes):
+        raise ValueError("must name each class once")
+    return classes
+
+
+ClassNames = Annotated[
+    tuple[str, ...], Field(min_length=2, max_length=256, strict=False), AfterValidator(_distinct)
+]  # 256: a label is a byte
+
+
 class CsvParams(Section):
     """What the CSV files must look like."""
 
     image_side: PositiveInt
-    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256, strict=False)]
+    classes: ClassNames
     rows: RowCounts
 
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(classes)) != len(classes):
-            raise ValueError("must name each class once")
-        return classes
+
+class OptionalHashes(Section):
+    """SHA-256 of each CSV file as it is, in hexadecimal; None: not checked."""
+
+    train: Sha256 | None
+    test: Sha256 | None
+
+
+class CustomParams(Section):
+    """The user's own data set: two CSV files, or one of which a share becomes the test set."""
+
+    train: str
+    test: str | None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None
+    image_side: PositiveInt
+    classes: ClassNames
+    sha256: OptionalHashes
+
+    @model_validator(mode="after")
+    def _one_test_set(self) -> Self:
+        if (self.test is None) == (self.test_fraction is None):
+            found = "both are null" if self.test is None else f"test was {self.test!r}"
+            raise ValueError(f"must have either test (a CSV file) or test_fraction, and the other null; {found}")
+        if self.test is None and self.sha256.test is not None:
+            raise ValueError("sha256.test must be null where there is no file test, only a test_fraction of train")
+        return self
 
 
 def _rows_or_fraction(value: Any) -> Any:
@@ -109,8 +149,9 @@ def _rows_or_fraction(value: Any) -> Any:
 
 
 class DataParams(Section):
-    """How training sees the data."""
+    """Which data set, and how training sees it."""
 
+    dataset: Literal["mnist", "custom"]
     validation_size: Annotated[int | float, BeforeValidator(_rows_or_fraction)]
     deskew: bool
     scaling: Literal["unit", "standard"]
@@ -272,6 +313,7 @@ class Params(Section):
 
     fetch: FetchParams
     csv: CsvParams
+    custom: CustomParams
     data: DataParams
     model: ModelParams
     optimizers: OptimizersParams
@@ -279,6 +321,15 @@ class Params(Section):
     evaluate: EvaluateParams
     plot: PlotParams
     runtime: RuntimeParams
+
+    @property
+    def form(self) -> CsvParams:
+        """What the CSV files of the chosen data set must look like."""
+        if self.data.dataset == "mnist":
+            return self.csv
+        return CsvParams(
+            image_side=self.custom.image_side, classes=self.custom.classes, rows=RowCounts(train=None, test=None)
+        )
 
 
 def load_params(path: Path) -> Params:

@@ -152,7 +152,7 @@ def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) 
     except NotCachedError as error:
         raise RecordError(f"experiment {run.name}: {error}") from None
     params = ladder.params_of(run)
-    guess = loss_of_a_guess(params.model.loss, len(params.csv.classes))
+    guess = loss_of_a_guess(params.model.loss, len(params.form.classes))
     lines = losses.read_text("utf-8").splitlines()
     steps = [(int(row["step"]), float(row["loss"]) / guess) for row in csv.DictReader(lines)]
     in_epoch = math.ceil(rows / params.train.batch_size)

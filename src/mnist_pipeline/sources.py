@@ -53,12 +53,7 @@ def fetch(params: FetchParams, targets: dict[str, Path], scratch: Path) -> str:
     Raises:
         FetchError: every source failed. What was at ``targets`` before is still there.
     """
-    limits = Limits(
-        timeout=params.timeout_seconds,
-        retries=params.retries,
-        min_rate=params.min_kilobytes_per_second * 1e3,
-        max_bytes=int(params.max_megabytes * 1e6),
-    )
+    limits = limits_of(params)
     scratch.mkdir(parents=True, exist_ok=True)
     failures = []
     for source in params.sources:
@@ -74,6 +69,16 @@ def fetch(params: FetchParams, targets: dict[str, Path], scratch: Path) -> str:
     raise FetchError(
         "no source gave the two CSV files:\n" + "\n".join(failures) + "\nCheck the network, name another mirror "
         "under fetch.sources in params.yaml, or put the files (CSV or IDX) into a folder named there."
+    )
+
+
+def limits_of(params: FetchParams) -> Limits:
+    """How patient to be with a server."""
+    return Limits(
+        timeout=params.timeout_seconds,
+        retries=params.retries,
+        min_rate=params.min_kilobytes_per_second * 1e3,
+        max_bytes=int(params.max_megabytes * 1e6),
     )
 
 
@@ -135,7 +140,7 @@ def _convert(read: Callable[[str], bytes], new: dict[str, Path]) -> None:
 
 def _idx_over_http(url: str, name: str, scratch: Path, limits: Limits) -> bytes:
     address = f"{url.rstrip('/')}/{name}.gz"
-    target = _scratch_file(scratch, address)
+    target = scratch_file(scratch, address)
     try:
         download(address, target, limits)
         return _gunzip(target.read_bytes(), f"{name}.gz", limits.max_bytes)
@@ -146,7 +151,7 @@ def _idx_over_http(url: str, name: str, scratch: Path, limits: Limits) -> bytes:
 def _csv_over_http(source: CsvSource, new: dict[str, Path], scratch: Path, limits: Limits) -> None:
     for split, path in new.items():
         url = getattr(source, split)
-        target = _scratch_file(scratch, url)
+        target = scratch_file(scratch, url)
         try:
             download(url, target, limits)
             shutil.copyfile(target, path)
@@ -154,7 +159,7 @@ def _csv_over_http(source: CsvSource, new: dict[str, Path], scratch: Path, limit
             target.unlink(missing_ok=True)
 
 
-def _scratch_file(scratch: Path, url: str) -> Path:
+def scratch_file(scratch: Path, url: str) -> Path:
     """A file name of its own for each address, so that no two sources continue each other's download."""
     name = PurePosixPath(url.partition("?")[0]).name[:100]  # a signed address can be longer than a name may be
     return scratch / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
