@@ -13,6 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True, help="in: the classifier")
+    parser.add_argument("--onnx", type=Path, required=True, help="in: the same as ONNX, to be held to it")
     parser.add_argument("--test", type=Path, required=True, help="in: arrays to test on")
     parser.add_argument("--metrics", type=Path, required=True, help="out: metrics, JSON")
     parser.add_argument("--predictions", type=Path, required=True, help="out: a row for every test image, CSV")
@@ -26,6 +27,7 @@ def main() -> None:
     from mnist_pipeline.classifier import load_classifier
     from mnist_pipeline.evaluation import EvaluationError, evaluate, write_evaluation
     from mnist_pipeline.modelfile import ModelFileError
+    from mnist_pipeline.onnxcheck import OnnxError, check_agreement
     from mnist_pipeline.showcase import ShowcaseError, choose, save_showcase
     from mnist_pipeline.splits import SplitError, load_split
 
@@ -33,8 +35,9 @@ def main() -> None:
         device = numerics.device(params.runtime.device)
         split = load_split(args.test)
         result = evaluate(load_classifier(args.model).to(device), split, params.evaluate.calibration_bins)
+        difference = check_agreement(args.onnx, split.images, result.probabilities)
         showcase = choose(split.images, result.labels, result.probabilities, split.classes, params.evaluate.record)
-    except (numerics.DeviceError, ModelFileError, SplitError, EvaluationError, ShowcaseError) as error:
+    except (numerics.DeviceError, ModelFileError, SplitError, EvaluationError, OnnxError, ShowcaseError) as error:
         sys.exit(f"evaluate: {error}")
 
     write_evaluation(result, args.metrics, args.predictions, args.classes, args.calibration)
@@ -42,7 +45,8 @@ def main() -> None:
     metrics = result.metrics
     print(
         f"evaluate: test accuracy {metrics['accuracy']:.4f} (95 % interval {metrics['accuracy_low']:.4f} "
-        f"to {metrics['accuracy_high']:.4f}), {metrics['errors']} errors"
+        f"to {metrics['accuracy_high']:.4f}), {metrics['errors']} errors; by onnxruntime the same, "
+        f"within {difference:.0e}"
     )
 
 

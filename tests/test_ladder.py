@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mnist_pipeline.ladder import DECIDING, Ladder, LadderError, Run, load_ladder
-from mnist_pipeline.params import load_params
+from mnist_pipeline.ladder import Ladder, LadderError, Run, load_ladder
+from mnist_pipeline.params import DECIDING, load_params
 from tests.conftest import ROOT
 
 PARAMS = ROOT / "params.yaml"

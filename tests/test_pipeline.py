@@ -73,7 +73,7 @@ def test_an_experiment_then_its_difference_then_its_plots(repository: Repository
     assert "<script src" not in page
 
     # Back to the first run: nothing is computed again, since the run cache has it.
-    repository.run("git checkout -q params.yaml metrics dvc.lock")
+    repository.run("git checkout -q params.yaml metrics models dvc.lock")
     assert "Running stage" not in repository.run("dvc repro")
     assert repository.run("git status --porcelain") == ""
 

@@ -25,7 +25,7 @@ from tests.repository import Repository, make_repository
 
 pytestmark = pytest.mark.slow
 
-STAGES = ("fetch", "validate", "train", "evaluate", "plot")
+STAGES = ("fetch", "validate", "train", "export", "evaluate", "card", "plot")
 KILLS = 50
 SEED = int(os.environ.get("KILL_SEED", "20261124"))
 

@@ -15,7 +15,7 @@ from mnist_pipeline.csvs import Block
 from mnist_pipeline.splits import save_split
 from tests.conftest import ROOT, synthetic_split
 
-STAGES = ("fetch", "validate", "train", "evaluate", "plot")
+STAGES = ("fetch", "validate", "train", "export", "evaluate", "card", "plot")
 
 
 def run(stage: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ TRAIN = (
     "--examples x.safetensors"
 ).split()
 EVALUATE = (
-    "--model m.safetensors --test test.safetensors --metrics e.json --predictions p.csv --classes c.csv "
+    "--model m.safetensors --onnx m.onnx --test test.safetensors --metrics e.json --predictions p.csv --classes c.csv "
     "--calibration r.csv --showcase show.safetensors"
 ).split()
 
@@ -63,7 +63,8 @@ def test_help_says_what_the_stage_does(stage: str) -> None:
     ran = subprocess.run(
         [sys.executable, str(ROOT / "stages" / f"{stage}.py"), "--help"], capture_output=True, text=True, check=True
     )
-    assert "--params" in ran.stdout
+    assert ("--params" in ran.stdout) == (stage != "export")
+    assert ran.stdout.count("in: ") + ran.stdout.count("out: ") >= 2
 
 
 def test_nonsense_in_params_stops_every_stage(folder: Path) -> None:
@@ -109,6 +110,16 @@ def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path) -
 
 def test_evaluate_without_a_model_says_so(folder: Path) -> None:
     assert_refused(run("evaluate", folder, *EVALUATE), "evaluate: test.safetensors", "validate stage")
+
+
+def test_card_and_export_without_a_model_say_so(folder: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "stages" / "export.py"), "--model", "m.safetensors", "--onnx", "m.onnx"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert_refused(ran, "export: m.safetensors: must be a model that the train stage wrote")
+    flags = "--model m --onnx o --facts d.json --train-metrics t.json --test-metrics e.json --classes c.csv --card r.md"
+    assert_refused(run("card", folder, *flags.split()), "card: ", "No such file", "d.json")
 
 
 PROBE = """

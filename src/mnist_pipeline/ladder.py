@@ -11,11 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from mnist_pipeline.params import Params, Section, architectures, problems_of, with_overrides
+from mnist_pipeline.params import Params, Section, deciding, problems_of, with_overrides
 from mnist_pipeline.yaml12 import YamlError, read_yaml
-
-DECIDING = ("csv", "data", "model", "optimizers", "train", "evaluate", "runtime")
-"""The sections of params.yaml on which a rung's result depends."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Value = bool | int | float | str | None | list[int] | list[float] | list[str] | list[list[int]]
@@ -125,24 +122,6 @@ class Ladder:
         """What of its params decides a run's result, as 12 hexadecimal digits."""
         text = json.dumps(deciding(self.params_of(run)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def deciding(params: Params) -> dict[str, Any]:
-    """What of some params can change a result: nothing of what is not used."""
-    content = params.model_dump(mode="json")
-    result = {section: content[section] for section in DECIDING}
-    if params.data.dataset == "mnist":
-        del result["data"]["dataset"]
-    else:
-        result["csv"] = content["custom"]
-    if not params.data.deskew:
-        del result["data"]["deskew"]
-    for name in set(architectures()) - {params.model.architecture}:
-        del result["model"][name]
-    result["optimizers"] = {params.model.optimizer: result["optimizers"][params.model.optimizer]}
-    if not params.train.augmentation.enabled:
-        del result["train"]["augmentation"]
-    return result
 
 
 def load_ladder(path: Path, params: Path) -> Ladder:

@@ -332,6 +332,10 @@ class Params(Section):
         )
 
 
+DECIDING = ("csv", "data", "model", "optimizers", "train", "evaluate", "runtime")
+"""The sections of params.yaml on which a result depends."""
+
+
 def load_params(path: Path) -> Params:
     """Read and check the whole of a params.yaml.
 
@@ -347,6 +351,24 @@ def load_params(path: Path) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError("\n".join(f"{path}: {problem}" for problem in problems_of(error, Params))) from None
+
+
+def deciding(params: Params) -> dict[str, Any]:
+    """What of some params can change a result: nothing of what is not used."""
+    content = params.model_dump(mode="json")
+    result = {section: content[section] for section in DECIDING}
+    if params.data.dataset == "mnist":
+        del result["data"]["dataset"]
+    else:
+        result["csv"] = content["custom"]
+    if not params.data.deskew:
+        del result["data"]["deskew"]
+    for name in set(architectures()) - {params.model.architecture}:
+        del result["model"][name]
+    result["optimizers"] = {params.model.optimizer: result["optimizers"][params.model.optimizer]}
+    if not params.train.augmentation.enabled:
+        del result["train"]["augmentation"]
+    return result
 
 
 def with_overrides(content: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
