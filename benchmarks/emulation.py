@@ -59,7 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "train.schedule": "cosine",
         "data.scaling": "standard",
     },
-    "deskewed": {"data.deskew": True},
+    "deskewed, five predictions an image": {"data.deskew": True, "model.test_time_shift": 1},
     "ReLU, Adam, no LayerNorm": {
         "model.hidden_activation": "relu",
         "model.optimizer": "adam",

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_pipeline.classifier import UNIT, Classifier, Scaling, load_classifier, new_classifier, save_classifier
+from mnist_pipeline.deskew import deskewed
 from mnist_pipeline.modelfile import ModelFile, ModelFileError, load_model, save_model
 from mnist_pipeline.params import ModelParams, Params
 
@@ -34,6 +35,7 @@ def model_params(**changes: Any) -> ModelParams:
         "output_activation": "none",
         "loss": "cross_entropy",
         "optimizer": "sgd",
+        "test_time_shift": 0,
     }
     return ModelParams.model_validate(content | changes)
 
@@ -133,6 +135,27 @@ def test_probabilities_sum_to_1_and_the_likeliest_class_has_the_largest_output(
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
     largest = outputs.argmax(dim=1).numpy()
     assert (probabilities[np.arange(len(rows)), largest] == probabilities.max(axis=1)).all()
+
+
+@pytest.mark.parametrize("pixels", [1, 2])
+def test_a_shifted_prediction_is_the_mean_of_five(pixels: int) -> None:
+    plain = new_classifier(SIDE, CLASSES, UNIT, model_params(), seed=1, deskew=True)
+    shifted = new_classifier(SIDE, CLASSES, UNIT, model_params(test_time_shift=pixels), seed=1, deskew=True)
+    images = images_of(7)
+    upright = deskewed(images).numpy()
+    views = [upright]
+    for axis in (1, 2):
+        for way in (pixels, -pixels):
+            moved = np.roll(upright, way, axis)
+            edge = [slice(None)] * 3
+            edge[axis] = slice(0, pixels) if way > 0 else slice(-pixels, None)
+            moved[tuple(edge)] = 0
+            views.append(moved)
+    with torch.no_grad():
+        expected = torch.stack([plain.network(plain.inputs(torch.from_numpy(view))) for view in views]).mean(0)
+        torch.testing.assert_close(shifted(images), expected, rtol=0, atol=1e-6)
+        assert not torch.allclose(shifted(images), plain(images))
+    assert (plain.passes, shifted.passes) == (1, 5)
 
 
 @pytest.mark.parametrize("deskew", [False, True])

@@ -40,10 +40,18 @@ def answers(classifier: Classifier, images: np.ndarray[Any, Any] = IMAGES) -> An
     [
         ({}, False),
         ({"model.architecture": "cnn", "model.hidden_activation": "gelu"}, False),
-        ({"model.loss": "mse", "model.output_activation": "leaky_relu", "model.hidden_activation": "tanh"}, True),
+        (
+            {
+                "model.loss": "mse",
+                "model.output_activation": "leaky_relu",
+                "model.hidden_activation": "tanh",
+                "model.test_time_shift": 2,
+            },
+            True,
+        ),
         ({"model.loss": "bce", "model.output_activation": "sigmoid", "model.mlp.hidden_units": []}, False),
     ],
-    ids=["default", "cnn", "mse, deskewed", "bce, no hidden layer"],
+    ids=["default", "cnn", "mse, deskewed, shifted", "bce, no hidden layer"],
 )
 def test_onnxruntime_says_what_the_classifier_says(
     make_params: MakeParams, tmp_path: Path, changes: dict[str, Any], deskew: bool

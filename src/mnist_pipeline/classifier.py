@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 -- its customary name
 
 from mnist_pipeline.deskew import deskewed
 from mnist_pipeline.modelfile import ModelFile, ModelFileError, load_model, save_model
@@ -52,9 +53,23 @@ class Classifier(nn.Module):
         self.network = build_network(image_side, len(classes), params)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side)."""
-        outputs: Tensor = self.network(self.inputs(self.upright(images)))
-        return outputs
+        """Outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side).
+
+        With a ``test_time_shift``, the mean of those for an image and for it moved so many pixels in each of the four
+        directions: test-time augmentation (Krizhevsky et al. 2012). Training does not come this way.
+        """
+        upright = self.upright(images)
+        outputs: Tensor = self.network(self.inputs(upright))
+        if (pixels := self.params.test_time_shift) == 0:
+            return outputs
+        for view in _shifted(upright, pixels):
+            outputs = outputs + self.network(self.inputs(view))
+        return outputs / self.passes
+
+    @property
+    def passes(self) -> int:
+        """How often the network runs for one prediction."""
+        return 5 if self.params.test_time_shift else 1
 
     def upright(self, images: Tensor) -> Tensor:
         """Images, uint8 (n, image_side, image_side), deskewed if this classifier does so."""
@@ -84,6 +99,14 @@ class Classifier(nn.Module):
         tiny = torch.finfo(torch.float32).tiny  # counts only in a row of negative outputs
         positive = outputs.clamp(min=0) + tiny * softmax
         return positive / positive.sum(dim=1, keepdim=True)
+
+
+def _shifted(images: Tensor, pixels: int) -> list[Tensor]:
+    """The images moved up, down, to the left and to the right; background comes in, what leaves is lost."""
+    side = images.shape[2]
+    padded = F.pad(images, (pixels, pixels, pixels, pixels))
+    corners = ((2 * pixels, pixels), (0, pixels), (pixels, 2 * pixels), (pixels, 0))
+    return [padded[:, top : top + side, left : left + side] for top, left in corners]
 
 
 def new_classifier(

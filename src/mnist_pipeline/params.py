@@ -195,6 +195,7 @@ class ModelParams(Section):
     output_activation: Literal["none", "sigmoid", "leaky_relu"]
     loss: Literal["mse", "bce", "cross_entropy"]
     optimizer: Literal["sgd", "adam", "adamw"]
+    test_time_shift: Annotated[int, Field(ge=0, le=8)]
 
     @property
     def settings(self) -> Section:
@@ -363,6 +364,8 @@ def deciding(params: Params) -> dict[str, Any]:
         result["csv"] = content["custom"]
     if not params.data.deskew:
         del result["data"]["deskew"]
+    if not params.model.test_time_shift:
+        del result["model"]["test_time_shift"]
     for name in set(architectures()) - {params.model.architecture}:
         del result["model"][name]
     result["optimizers"] = {params.model.optimizer: result["optimizers"][params.model.optimizer]}

@@ -345,5 +345,5 @@ def summary(classifier: Classifier, train: Samples, validation: Samples, history
         "train_rows": len(train),
         "validation_rows": len(validation),
         "parameters": sum(parameter.numel() for parameter in classifier.parameters()),
-        "multiply_adds": multiply_adds(classifier.network, classifier.image_side**2),
+        "multiply_adds": classifier.passes * multiply_adds(classifier.network, classifier.image_side**2),
     }
