@@ -41,7 +41,7 @@ def fetch_custom(params: CustomParams, targets: dict[str, Path], scratch: Path, 
         train = stack.enter_context(_brought("train", params.train, params.sha256.train, scratch, limits))
         if params.test is None:
             _part(train, new, params)
-            return f"{params.train}, {params.test_fraction:g} of whose rows are to test on,"
+            return f"{params.train}, {params.test_fraction:g} of whose rows are to test on"
         test = stack.enter_context(_brought("test", params.test, params.sha256.test, scratch, limits))
         shutil.copyfile(train, new["train"])
         shutil.copyfile(test, new["test"])
