@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from functools import cache
 from pathlib import Path
 
@@ -336,6 +337,7 @@ def test_preview_of_many_classes_shows_the_first_16(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(preview, "PER_CLASS", 2)  # each takes its time
     figure = draw_preview(synthetic_split(60, classes=LETTERS))
     assert [text.get_text() for each in figure.axes for text in each.texts] == list(LETTERS[:16])
+    assert figure.get_suptitle() == "The first 2 training images of 16 of 26 labels"
     save_figure(tmp_path / "preview.png", figure)
 
 
@@ -361,6 +363,36 @@ def test_record_leaves_out_numbers_too_small_to_see() -> None:
     images, labels = np.zeros((1, 8, 8), np.uint8), np.array([0])
     showcase = choose(images, labels, np.array([[0.995, 0.005, 0.0]]), THREE, 0)
     assert [text.get_text() for text in draw_record(showcase).axes[1].texts] == ["0.99", "0.01"]
+
+
+FORTY = tuple(f"a long name, {place}" for place in range(40))
+
+
+def test_record_of_very_many_classes_shows_the_likeliest() -> None:
+    probabilities = np.full((1, 40), 0.001)
+    likeliest = [2, 5, 8, 11, 12, 13, 20, 21, 30, 39]
+    probabilities[0, likeliest] = np.linspace(0.05, 0.15, 10)
+    showcase = choose(np.zeros((1, 8, 8), np.uint8), np.array([21]), probabilities, FORTY, 0)
+    left, right = draw_record(showcase).axes
+    assert left.get_title() == "test row 0:\na long name, 21"
+    assert right.get_xlabel() == "the 10 likeliest of 40 classes"
+    assert [text.get_text() for text in right.get_xticklabels()] == [FORTY[label] for label in likeliest]
+    assert {text.get_rotation() for text in right.get_xticklabels()} == {90}
+    bars = [patch for patch in right.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_height() for bar in bars] == probabilities[0, likeliest].tolist()
+    assert [to_hex(bar.get_facecolor()).upper() for bar in bars][7] == BLUE
+
+
+@pytest.mark.parametrize("classes", [DIGITS, FORTY], ids=["digits", "forty"])
+def test_names_of_classes_do_not_overlap(classes: tuple[str, ...]) -> None:
+    figure = draw_confusion(shifted(classes, 1), classes)
+    figure.canvas.draw()
+    for labels in (figure.axes[0].get_xticklabels(), figure.axes[0].get_yticklabels()):
+        boxes = [label.get_window_extent() for label in labels]
+        assert len(boxes) == len(classes)
+        assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    rotations = {text.get_rotation() for text in figure.axes[0].get_xticklabels()}
+    assert rotations == ({0} if classes == DIGITS else {90})
 
 
 def test_reliability_draws_bars_where_predictions_are() -> None:

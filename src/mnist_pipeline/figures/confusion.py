@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mnist_pipeline.figures.style import BLUE, new_figure
+from mnist_pipeline.figures.style import BLUE, name_ticks, new_figure
 
 MOST_NUMBERS = 20
+LARGEST = 18.0  # inches
 
 
 def draw_confusion(predictions: pd.DataFrame, classes: tuple[str, ...]) -> Figure:
@@ -22,18 +23,18 @@ def draw_confusion(predictions: pd.DataFrame, classes: tuple[str, ...]) -> Figur
     table = pd.crosstab(predictions["actual"], predictions["predicted"])
     counts = table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy()
     mistakes = np.where(np.eye(len(classes), dtype=bool), 0, counts)
-    figure = new_figure(7.5, 6.6)
+    growth = max(0.0, 0.14 * (len(classes) - MOST_NUMBERS))
+    figure = new_figure(min(7.5 + growth, LARGEST), min(6.6 + growth, LARGEST))
     axes = figure.subplots()
     image = axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, mistakes.max() * 1.3))
     axes.set(
         title=f"{counts.sum()} test images, {mistakes.sum()} of them misread",
         xlabel="predicted",
         ylabel="actual",
-        xticks=range(len(classes)),
-        yticks=range(len(classes)),
-        xticklabels=classes,
-        yticklabels=classes,
     )
+    inches = figure.get_figheight() - 1.4
+    name_ticks(axes.xaxis, classes, inches)
+    name_ticks(axes.yaxis, classes, inches)
     axes.grid(visible=False)
     figure.colorbar(image, ax=axes, label="mistakes", shrink=0.8)
     if len(classes) <= MOST_NUMBERS:

@@ -26,5 +26,6 @@ def draw_preview(split: Split) -> Figure:
             else:
                 axes.set_axis_off()
         grid[label][0].text(-0.35, 0.5, name, transform=grid[label][0].transAxes, ha="right", va="center", fontsize=14)
-    figure.suptitle(f"The first {PER_CLASS} training images of each label")
+    of_all = "each label" if len(classes) == len(split.classes) else f"{len(classes)} of {len(split.classes)} labels"
+    figure.suptitle(f"The first {PER_CLASS} training images of {of_all}")
     return figure

@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mnist_pipeline.figures.digits import draw_digit
-from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
+from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, name_ticks, new_figure
 from mnist_pipeline.showcase import Showcase
+
+MOST_CLASSES, LIKELIEST = 26, 10
 
 
 def draw_record(showcase: Showcase) -> Figure:
@@ -17,19 +19,22 @@ def draw_record(showcase: Showcase) -> Figure:
     figure = new_figure(9, 3.4)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))
     draw_digit(left, showcase.images[0])
-    left.set_title(f"test row {showcase.rows[0]}: a {classes[actual]}")
-    colours = [BLUE if i == actual else ORANGE if i == answer else GREY for i in range(len(classes))]
-    places = np.arange(len(classes))
-    right.bar(places, probabilities, color=colours)
+    name = classes[actual]
+    left.set_title(f"test row {showcase.rows[0]}:{f' a {name}' if len(name) == 1 else chr(10) + name}")
+    shown = np.arange(len(classes))
+    if len(classes) > MOST_CLASSES:
+        shown = np.sort(np.argsort(-probabilities, kind="stable")[:LIKELIEST])
+    colours = [BLUE if i == actual else ORANGE if i == answer else GREY for i in shown]
+    places = np.arange(len(shown))
+    right.bar(places, probabilities[shown], color=colours)
     right.set(
         title=f"read as {classes[answer]}: {'right' if answer == actual else 'wrong'}",
-        xlabel="class",
+        xlabel="class" if len(shown) == len(classes) else f"the {LIKELIEST} likeliest of {len(classes)} classes",
         ylabel="probability",
         ylim=(0, 1.08),
-        xticks=places,
-        xticklabels=classes,
     )
-    for place, probability in zip(places, probabilities, strict=True):
+    name_ticks(right.xaxis, [classes[label] for label in shown], inches=5.2)
+    for place, probability in zip(places, probabilities[shown], strict=True):
         if probability >= 0.005:
             right.text(place, probability + 0.01, f"{probability:.2f}", ha="center", va="bottom", fontsize=9)
     return figure

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 
 from mnist_pipeline.files import replacing
@@ -31,6 +33,13 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure of this size in inches; from then on, all that is drawn in this process has the look."""
     mpl.rcParams.update(STYLE)  # axes take their look when they are made, which is after this
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def name_ticks(axis: Axis, names: Sequence[str], inches: float) -> None:
+    """Names along an axis of about this length: upright if they do not fit side by side, smaller if there are many."""
+    size = min(11.0, 72 * inches / len(names))  # points
+    upright = isinstance(axis, XAxis) and 0.65 * size / 72 * sum(len(name) + 1 for name in names) > inches
+    axis.set_ticks(range(len(names)), names, fontsize=size, rotation=90 if upright else 0)
 
 
 def save_figure(path: Path, figure: Figure) -> None:
