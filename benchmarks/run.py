@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ from mnist_pipeline.figures.augmentation import draw_augmentation
 from mnist_pipeline.figures.style import save_figure
 from mnist_pipeline.ladder import load_ladder
 from mnist_pipeline.paired import LEVEL, mcnemar
-from mnist_pipeline.params import Params, with_overrides
+from mnist_pipeline.params import Params, deciding, with_overrides
 from mnist_pipeline.record import RecordedRun
 from mnist_pipeline.standings import compare_runs
 from mnist_pipeline.tables import between_marks, markdown
@@ -65,17 +65,37 @@ def default() -> dict[str, Any]:
 
 
 def presets() -> dict[str, Any]:
-    """Every preset with three seeds, one run after the other; and once with portable numerics."""
-    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ladder.presets}
+    """Every preset with three seeds, one run after the other; and once with portable numerics.
+
+    What was measured of the same settings before is kept: all of it takes an hour and a half.
+    """
+    ladder, before = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_results().get("presets", {})
+    found: dict[str, Any] = {"runs": {}, "portable_seconds": {}}
+    for name, preset in ladder.presets.items():
+        settings = settings_digest(preset.overrides)
+        runs = [run for run in before.get("runs", {}).get(name, []) if run["settings"] == settings]
+        if runs:
+            found["portable_seconds"][name] = before["portable_seconds"][name]
+        found["runs"][name] = runs
     for seed in range(3):
         for name, preset in ladder.presets.items():
-            runs[name].append(train_and_evaluate(dict(preset.overrides) | {"train.seed": seed}))
-            print(f"  {name}, seed {seed}: {runs[name][-1]}", flush=True)
-    portable = {}
-    for name, preset in ladder.presets.items():
-        portable[name] = portable_seconds(dict(preset.overrides))
-    return {"runs": runs, "portable_seconds": portable}
+            if len(found["runs"][name]) > seed:
+                continue
+            run = train_and_evaluate(dict(preset.overrides) | {"train.seed": seed})
+            found["runs"][name].append({"settings": settings_digest(preset.overrides)} | run)
+            print(f"  {name}, seed {seed}: {run}", flush=True)
+            if name not in found["portable_seconds"]:
+                found["portable_seconds"][name] = portable_seconds(dict(preset.overrides))
+            if all(found["runs"].values()):
+                write_results("presets", found)  # an interruption costs no more than a run
+    return found
+
+
+def settings_digest(overrides: Mapping[str, Any]) -> str:
+    """A name for what some overrides of params.yaml amount to, but for the seed."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    params = Params.model_validate(with_overrides(content, {**overrides, "train.seed": 0}))
+    return hashlib.sha256(json.dumps(deciding(params), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def contenders() -> dict[str, Any]:
@@ -358,6 +378,7 @@ def growth() -> dict[str, Any]:
             for _ in range(GROWTH_REPEATS):
                 validated = measured_stage("validate", here / "v", tables, {"csv.rows": {"train": None, "test": None}})
                 trained = measured_stage("train", here / "t", {"train": arrays["train"]}, once)
+                stage("export", here / "t", {})
                 evaluated = measured_stage("evaluate", here / "t", {"test": arrays["test"]}, once)
                 found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
             shutil.rmtree(here / str(times), ignore_errors=True)
@@ -384,6 +405,7 @@ def growth() -> dict[str, Any]:
 def trained_and_evaluated(here: Path, changes: dict[str, Any], cores: int = 2) -> dict[str, float]:
     """Seconds and peak memory of both stages."""
     trained = measured_stage("train", here, {"train": ARRAYS["train"]}, changes, cores)
+    stage("export", here, {})
     return trained | measured_stage("evaluate", here, {"test": ARRAYS["test"]}, changes, cores)
 
 
@@ -508,20 +530,21 @@ def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | 
     """A stage as dvc.yaml runs it, with these inputs and all outputs in a folder."""
     words = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"][name]["cmd"].split()[3:]
     values = {flag.removeprefix("--"): here / path for flag, path in zip(words[::2], words[1::2], strict=True)}
-    if not values["params"].exists():
+    if "params" in values and not values["params"].exists():
         values["params"] = ROOT / "params.yaml"
     values |= inputs
     return [f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path))]
 
 
 def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
-    """Train with changed params and score on the test set, by the two stages; and draw, if asked to."""
+    """Train with changed params, export, and score on the test set, by the stages; and draw and tell, if asked to."""
     params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
         (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
         ran = run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}))
-        evaluate_seconds = stage("evaluate", here, {"test": ARRAYS["test"]})
-        plot_seconds = stage("plot", here, {}) if plot else 0.0
+        later = stage("export", here, {}) + stage("evaluate", here, {"test": ARRAYS["test"]})
+        if plot:
+            later += stage("plot", here, {}) + stage("card", here, {"facts": ROOT / "metrics" / "data.json"})
         predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
         metrics = json.loads((here / "metrics" / "test.json").read_text("utf-8"))
         training = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
@@ -534,7 +557,7 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
         "validation_accuracy": training["validation_accuracy"],
         "train_stage_seconds": ran.seconds,
         "peak_megabytes": ran.peak_megabytes,
-        "stages_seconds": ran.seconds + evaluate_seconds + plot_seconds,
+        "stages_seconds": ran.seconds + later,
         "training_seconds": loop,
         "hash": digest.hexdigest(),
     } | ({"wrong": wrong_of(predictions)} if keep_wrong else {})
@@ -781,6 +804,12 @@ def machines(results: Iterable[dict[str, Any]]) -> list[str]:
     return sorted({f"Measured on {each['environment']['cpu']}; {each['environment']['software']}." for each in results})
 
 
+def write_results(name: str, found: dict[str, Any]) -> None:
+    """Write what a section found, and on what, into benchmarks/results/."""
+    content = json.dumps({"environment": environment(), **found}, indent=2)
+    (RESULTS / f"{name}.json").write_text(content + "\n", "utf-8")
+
+
 def read_results() -> dict[str, Any]:
     """What benchmarks/results/ has, by section."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
@@ -823,8 +852,7 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         for name in args.sections or SECTIONS:
             print(f"{name}: {SECTIONS[name].__doc__}", flush=True)
-            result = {"environment": environment(), **SECTIONS[name]()}
-            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+            write_results(name, SECTIONS[name]())
     PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
     README.write_text(with_presets(README.read_text("utf-8")), "utf-8")
     draw_charts()
