@@ -37,7 +37,8 @@ def main() -> None:
         schema = Schema(side, len(classes), getattr(form.rows, split))
         profiles[split] = Profile(classes, side)
         try:
-            save_split(target, profiles[split].watch(read_blocks(source, schema)), side, classes)
+            blocks = profiles[split].watch(read_blocks(source, schema), split, schema.rows)
+            save_split(target, blocks, side, classes)
         except (CsvError, SplitError) as error:
             problems.append(str(error))
     if problems:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import statistics
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from mnist_pipeline.csvs import Block
 from mnist_pipeline.moments import mean_and_sd
 from mnist_pipeline.profile import Profile
+from tests.conftest import synthetic_split
 
 CLASSES = ("zero", "one", "two", "three")
 SIDE = 4
@@ -106,7 +109,7 @@ def test_watching_gives_the_blocks_unchanged_and_counts_them() -> None:
     block = planted()
     halves = [Block(block.labels[:25], block.images[:25]), Block(block.labels[25:], block.images[25:])]
     profile = Profile(CLASSES, SIDE)
-    watched = profile.watch(halves)
+    watched = profile.watch(halves, "train")
     assert next(watched) is halves[0]
     assert sum(profile.class_counts) == 25
     assert next(watched) is halves[1]
@@ -164,3 +167,14 @@ def test_mean_and_sd_are_exact_where_floats_would_not_be() -> None:
     mean, sd = mean_and_sd(counts)
     assert mean == 254
     assert math.isclose(sd, 10**-7.5, rel_tol=1e-9)
+
+
+def test_a_bar_shows_on_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = synthetic_split(40)
+    for terminal in (True, False):
+        screen = io.StringIO()
+        monkeypatch.setattr(screen, "isatty", lambda terminal=terminal: terminal)
+        monkeypatch.setattr(sys, "stderr", screen)
+        list(Profile(split.classes, 8).watch([Block(split.labels, split.images)], "train", 40))
+        assert ("train rows" in screen.getvalue()) == terminal
+        assert bool(screen.getvalue()) == terminal

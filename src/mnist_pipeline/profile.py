@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from mnist_pipeline.csvs import Block
 from mnist_pipeline.moments import mean_and_sd
@@ -27,11 +28,19 @@ class Profile:
         self._highest = np.zeros(image_side**2, np.uint8)
         self._digests = bytearray()
 
-    def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Give the blocks unchanged, adding each to the facts."""
-        for block in blocks:
-            self.add(block)
-            yield block
+    def watch(self, blocks: Iterable[Block], name: str, rows: int | None = None) -> Iterator[Block]:
+        """Give the blocks unchanged, adding each to the facts; on a terminal, a bar shows how far it is.
+
+        Args:
+            blocks: of the split.
+            name: of the split, for the bar.
+            rows: how many there will be; None: that is not known.
+        """
+        with tqdm(desc=f"{name} rows", total=rows, unit="row", unit_scale=True, leave=False, disable=None) as bar:
+            for block in blocks:
+                self.add(block)
+                bar.update(len(block.labels))
+                yield block
 
     def add(self, block: Block) -> None:
         """Add some rows to the facts."""
