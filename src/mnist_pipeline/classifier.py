@@ -82,7 +82,7 @@ class Classifier(nn.Module):
     def inputs(self, images: Tensor) -> Tensor:
         """What the network sees, float32 (n, image_side²), of upright images, (n, image_side, image_side) of 0-255."""
         pixels = images.flatten(1).to(torch.float32)
-        return (pixels - self.scaling.mean) / self.scaling.sd
+        return (pixels - self.scaling.mean).div_(self.scaling.sd)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """The probability of each class, float64 (n, classes), each row with the sum 1.

@@ -217,7 +217,8 @@ class _Blocks:
         order = epoch_order(len(self._train), self._params, epoch).to(self._device)
         blocks = torch.split(order, self._batches_in_block * self._params.batch_size)
         for number in range(math.ceil(done / self._batches_in_block), len(blocks)):
-            images, labels = self._train.images[blocks[number]], self._train.labels[blocks[number]]
+            # A fifth of the time of indexing.
+            images, labels = (each.index_select(0, blocks[number]) for each in (self._train.images, self._train.labels))
             if self._augment is not None:
                 images = self._augment(images, _seed_of(self._params.seed, epoch, number + 1))
             yield _Block(self._classifier.inputs(images), labels)
