@@ -19,9 +19,8 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
     """Test accuracy over seconds of training, everyone in one chart; time is logarithmic."""
     figure = new_figure(8, 5)
     axes = figure.subplots()
-    loop = found["loop"][0]
     courses: dict[str, list[tuple[list[float], list[float]]]] = {
-        "the tutorial's loop": [(list(accumulate(loop["epoch_seconds"])), loop["accuracies"])],
+        "the tutorial's loop": [(list(accumulate(run["epoch_seconds"])), run["accuracies"]) for run in found["loop"]],
         "scikit-learn MLPClassifier": [_course(run) for run in found["sklearn"]],
         "PyTorch's MNIST example": [_course(run) for run in found["pytorch"]],
     }

@@ -95,9 +95,10 @@ def main() -> None:
     parser.add_argument("--output", choices=ACTIVATIONS, default="sigmoid")
     parser.add_argument("--loss", choices=LOSSES, default="bce")
     parser.add_argument("--optimiser", choices=OPTIMISERS, default="sgd")
+    parser.add_argument("--seed", type=int, default=0, help="of the initial weights")
     args = parser.parse_args()
 
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     started = time.perf_counter()
     train = MnistDataset(args.train_csv, args.normalise)
     read_seconds = time.perf_counter() - started

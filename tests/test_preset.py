@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mnist_pipeline.ladder import LadderError, load_ladder
 from mnist_pipeline.params import Params, with_overrides
 from mnist_pipeline.yaml12 import parse_yaml
 from tests.conftest import ROOT
+from tests.repository import Repository
 
 LADDER = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
 
@@ -32,12 +34,30 @@ def test_without_a_name_they_are_listed(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_command_sets_what_the_preset_says(capsys: pytest.CaptureFixture[str], name: str) -> None:
     main(["preset", name, "--dry-run", "-S", "train.seed=7"])
     words = shlex.split(capsys.readouterr().out)
-    assert words[:3] == ["dvc", "exp", "run"]
-    settings = dict(setting.split("=", 1) for setting in words[4::2])
+    assert words[:7] == ["dvc", "exp", "run", "-n", name, "-m", LADDER.presets[name].title]
+    settings = dict(setting.split("=", 1) for setting in words[8::2])
     content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     overrides = {key: parse_yaml(f"value: {value}", "-S")["value"] for key, value in settings.items()}
     expected = with_overrides(content, {**LADDER.presets[name].overrides, "train.seed": 7})
     assert Params.model_validate(with_overrides(content, overrides)) == Params.model_validate(expected)
+
+
+def test_what_another_preset_left_is_set_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    for name in ("params.yaml", "experiments.yaml"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    repository.run("git init -q && git add . && git commit -q -m 'First'")
+    content = yaml.safe_load((tmp_path / "params.yaml").read_text("utf-8"))
+    changed = with_overrides(content, {**LADDER.presets["mlp-2min"].overrides, "evaluate.record": 3})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed), "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        main(["preset", "cnn-10s", "--dry-run"])
+    words = shlex.split(capsys.readouterr().out)
+    overrides = dict(setting.split("=", 1) for setting in words[8::2])
+    parsed = {key: parse_yaml(f"value: {value}", "-S")["value"] for key, value in overrides.items()}
+    expected = with_overrides(content, {**LADDER.presets["cnn-10s"].overrides, "evaluate.record": 3})
+    assert with_overrides(changed, parsed) == expected  # and what no preset sets stays as it was
 
 
 def test_presets_of_the_tutorials_network_keep_it() -> None:

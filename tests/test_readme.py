@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import run as benchmarks
+from benchmarks import report as benchmarks
 from mnist_pipeline.ladder import Run, load_ladder
 from mnist_pipeline.models.registry import build_network, multiply_adds
 from mnist_pipeline.params import Params, with_overrides

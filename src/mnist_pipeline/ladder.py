@@ -179,6 +179,29 @@ def settings_of(overrides: Mapping[str, Value]) -> list[str]:
     return [f"{key}={_as_setting(value)}" for key, value in overrides.items()]
 
 
+def left_over(
+    presets: Mapping[str, Preset], name: str, now: dict[str, Any], committed: dict[str, Any]
+) -> dict[str, Value]:
+    """What other presets than this one may have left in params.yaml: the committed values of what has changed.
+
+    Args:
+        presets: all of them, by name.
+        name: the one to be run.
+        now: params.yaml as it is.
+        committed: params.yaml as it was in the last commit.
+    """
+    keys = {key for preset in presets.values() for key in preset.overrides} - presets[name].overrides.keys()
+    return {key: _value_of(committed, key) for key in sorted(keys) if _value_of(now, key) != _value_of(committed, key)}
+
+
+def _value_of(content: dict[str, Any], key: str) -> Any:
+    """What the content of a params.yaml has for a key such as "model.loss"; None: nothing."""
+    value: Any = content
+    for each in key.split("."):
+        value = value.get(each) if isinstance(value, dict) else None
+    return value
+
+
 def _as_setting(value: Value) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from mnist_pipeline import layout
 
 DESCRIPTION = (
     "Run a preset of experiments.yaml as an experiment of DVC: settings chosen for so much training time on two cores. "
-    "Without a name, list the presets. What each reaches stands in README.md."
+    "What an earlier preset left in params.yaml is set back to the last commit. Without a name, list the presets. What "
+    "each reaches stands in README.md."
 )
 
 PRESETS, PARAMS = Path("experiments.yaml"), Path(layout.PARAMS)
@@ -23,17 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="change a setting of it, too"
     )
+    parser.add_argument("-n", "--name", dest="experiment", metavar="NAME", help="of the experiment (default: PRESET)")
+    parser.add_argument("-f", "--force", action="store_true", help="replace the experiment of this name")
     parser.add_argument("--dry-run", action="store_true", help="print the command of DVC and run nothing")
 
 
 def run(args: argparse.Namespace) -> None:
     """List the presets, or run one."""
-    from mnist_pipeline.ladder import LadderError, load_ladder, settings_of
+    from mnist_pipeline.ladder import LadderError, left_over, load_ladder, settings_of
+    from mnist_pipeline.revisions import RevisionError, read_file, resolve
     from mnist_pipeline.tables import aligned
+    from mnist_pipeline.yaml12 import YamlError, parse_yaml, read_yaml
 
     try:
         presets = load_ladder(PRESETS, PARAMS).presets
-    except LadderError as error:
+        here = Path.cwd()
+        committed = parse_yaml(read_file(here, resolve(here, "HEAD"), layout.PARAMS).decode(), f"HEAD:{PARAMS}")
+        now = read_yaml(PARAMS)
+    except (LadderError, RevisionError, YamlError) as error:
         sys.exit(f"mnist preset: {error}")
     if args.name is None:
         rows = [["preset", "seconds", "what"]]
@@ -42,9 +51,13 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.name not in presets:
         sys.exit(f"mnist preset: there is no preset {args.name!r}; there are {', '.join(presets)}")
-    settings = [*settings_of(presets[args.name].overrides), *args.set_param]
-    command = ["dvc", "exp", "run", *(word for setting in settings for word in ("-S", setting))]
+    before = left_over(presets, args.name, now, committed)
+    settings = [*settings_of(before | presets[args.name].overrides), *args.set_param]
+    command = ["dvc", "exp", "run", "-n", args.experiment or args.name, "-m", presets[args.name].title]
+    command += ["-f"] * args.force + [word for setting in settings for word in ("-S", setting)]
     if args.dry_run:
-        print(" ".join(f"'{word}'" if "[" in word else word for word in command))
+        print(shlex.join(command))
         return
+    if before:
+        print(f"mnist preset: set back to the last commit: {', '.join(before)}", file=sys.stderr)
     sys.exit(subprocess.run([sys.executable, "-m", *command], check=False).returncode)

@@ -1,0 +1,140 @@
+"""Run the stages, Python and DVC as a user would, and take their time and memory."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mnist_pipeline.params import with_overrides
+
+ROOT = Path(__file__).parents[1]
+ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split in ("train", "test")}
+TABLES = {split: ROOT / "data" / "raw" / f"mnist_{split}.csv" for split in ("train", "test")}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="mnist-benchmark-") as name:
+        yield Path(name)
+
+
+def run_python(*arguments: str | Path) -> tuple[str, float]:
+    """Run Python as DVC would in this checkout; its output and how long it took, in seconds."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    started = time.perf_counter()
+    ran = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - started
+    if ran.returncode:
+        raise RuntimeError(f"{arguments}: {ran.stderr}")
+    return ran.stdout, seconds
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A process that ended well: what it printed, how long it took, and the most memory that it held."""
+
+    output: str
+    seconds: float
+    peak_megabytes: float
+
+
+def run_measured(*arguments: str | Path, cores: int = 2) -> Ran:
+    """Run Python as DVC would in this checkout, on so many cores."""
+    usable = sorted(os.sched_getaffinity(0))[:cores]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            ["taskset", "--cpu-list", ",".join(map(str, usable)), sys.executable, *arguments],
+            cwd=ROOT, env=environment, stdout=output, stderr=errors
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        for file in (output, errors):
+            file.seek(0)
+        if status:
+            raise RuntimeError(f"{arguments}: {errors.read().decode()}")
+        return Ran(output.read().decode(), seconds, usage.ru_maxrss / 1024)
+
+
+def path_with_python() -> str:
+    """PATH with this Python's commands first."""
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def dvc(place: Path, *arguments: str) -> None:
+    """Run DVC in a folder."""
+    environment = {**os.environ, "PATH": path_with_python(), "DVC_NO_ANALYTICS": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=place, env=environment, capture_output=True, check=True
+    )
+
+
+def stage(name: str, here: Path, inputs: dict[str, Path]) -> float:
+    """Run a stage as dvc.yaml does, with these inputs and all outputs in a folder; how long it took, in seconds."""
+    return stage_output(name, here, inputs)[1]
+
+
+def stage_output(name: str, here: Path, inputs: dict[str, Path]) -> tuple[str, float]:
+    """Run a stage likewise; what it printed, and how long it took, in seconds."""
+    return run_python(*stage_command(name, here, inputs))
+
+
+def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | Path]:
+    """A stage as dvc.yaml runs it, with these inputs and all outputs in a folder."""
+    words = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"][name]["cmd"].split()[3:]
+    values = {flag.removeprefix("--"): here / path for flag, path in zip(words[::2], words[1::2], strict=True)}
+    if "params" in values and not values["params"].exists():
+        values["params"] = ROOT / "params.yaml"
+    values |= inputs
+    return [f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path))]
+
+
+def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
+    """Train with changed params, export, and score on the test set, by the stages; and draw and tell, if asked to."""
+    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
+    with folder() as here:
+        (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+        ran = run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}))
+        later = stage("export", here, {}) + stage("evaluate", here, {"test": ARRAYS["test"]})
+        if plot:
+            later += stage("plot", here, {}) + stage("card", here, {"facts": ROOT / "metrics" / "data.json"})
+        predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
+        metrics = json.loads((here / "metrics" / "test.json").read_text("utf-8"))
+        training = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
+        digest = hashlib.sha256()
+        for path in sorted(each for name in ("models", "metrics") for each in (here / name).glob("*.*")):
+            digest.update(path.read_bytes())
+    loop = float(re.findall(r"in ([0-9.]+) s", ran.output)[0])
+    return {
+        "accuracy": metrics["accuracy"],
+        "validation_accuracy": training["validation_accuracy"],
+        "train_stage_seconds": ran.seconds,
+        "peak_megabytes": ran.peak_megabytes,
+        "stages_seconds": ran.seconds + later,
+        "training_seconds": loop,
+        "hash": digest.hexdigest(),
+    } | ({"wrong": wrong_of(predictions)} if keep_wrong else {})
+
+
+def wrong_of(predictions: list[str]) -> list[int]:
+    """The samples that were got wrong, by index."""
+    return [int(row["index"]) for row in csv.DictReader(predictions) if row["actual"] != row["predicted"]]

@@ -1,0 +1,285 @@
+"""The tables and charts, from what was measured."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from typing import Any
+
+from benchmarks.charts import draw_contenders, draw_growth
+from benchmarks.processes import ROOT
+from benchmarks.results import RESULTS, column, read_results
+from mnist_pipeline.figures.style import save_figure
+from mnist_pipeline.ladder import load_ladder
+from mnist_pipeline.tables import between_marks, markdown
+
+PAGE = ROOT / "benchmarks" / "README.md"
+README = ROOT / "README.md"
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Mean ± standard deviation (n)."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f} (n = 1)"
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f} (n = {len(values)})"
+
+
+def median_ratio(ours: list[float], theirs: list[float]) -> str:
+    """The median of the ratios of paired seconds, with both medians."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return (
+        f"median {statistics.median(ratios):.2f} (n = {len(ratios)}; {statistics.median(ours):.2f} s, "
+        f"{statistics.median(theirs):.2f} s)"
+    )
+
+
+def figures_table(found: dict[str, Any]) -> str:
+    """Each figure with its target."""
+    lines = ["| what | target | measured |", "|---|---|---|"]
+    if runs := found.get("default", {}).get("runs"):
+        lines += [
+            f"| default: test accuracy, by seed | ≥ 0.983 | {spread(column(runs, 'accuracy'), 4)} |",
+            f"| default: train stage, seconds | ≤ 20 | {spread(column(runs, 'train_stage_seconds'), 1)} |",
+        ]
+    if "fresh_clone" in found:
+        seconds = found["fresh_clone"]["seconds"]
+        lines.append(f"| all stages in a fresh clone, download included, seconds | ≤ 60 | {spread(seconds, 1)} |")
+    if "nothing_to_do" in found:
+        lines.append(
+            f"| `dvc repro` with nothing to do, over that of an empty project | ≤ 1.25 | "
+            f"{median_ratio(found['nothing_to_do']['ours'], found['nothing_to_do']['empty'])} |"
+        )
+    if "data" in found:
+        lines += [
+            f"| both CSV files to validated arrays, facts and preview, seconds | ≤ 4 | "
+            f"{spread(found['data']['validate_seconds'], 2)} |",
+            f"| loading the training arrays, seconds | ≤ 0.1 | {spread(found['data']['load_seconds'], 4)} |",
+        ]
+    if "numerics" in found:
+        portable, fast = found["numerics"]["portable"], found["numerics"]["fast"]
+        ratios = [a / b for a, b in zip(portable, fast, strict=True)]
+        lines.append(
+            f"| training with portable numerics over fast ones, both cores free | ≤ 4 | {spread(ratios, 2)}; "
+            f"{statistics.mean(portable):.1f} s, {statistics.mean(fast):.1f} s |"
+        )
+    if "matrix_product" in found:
+        mkl, onednn = found["matrix_product"]["mkl"], found["matrix_product"]["onednn"]
+        lines.append(
+            f"| 128 × 784 × 200 in portable numerics, ms: PyTorch's own (MKL), ours (oneDNN) | | "
+            f"{statistics.median(mkl):.2f}, {statistics.median(onednn):.2f} (medians, n = {len(mkl)}) |"
+        )
+    if "twenty_runs" in found:
+        hashes = found["twenty_runs"]["hashes"]
+        most = max(hashes.count(each) for each in hashes)
+        lines.append(f"| runs of the default settings that gave the same bits | 20 of 20 | {most} of {len(hashes)} |")
+    if "verification" in found:
+        result = found["verification"]
+        outcome = "passed" if result["passed"] else "failed"
+        lines.append(
+            f"| `mnist verify`, seconds | ≤ 120 | {result['seconds']:.0f}, {outcome}, {result['files']} files |"
+        )
+    lines += picture_lines(found)
+    lines += contender_lines(found)
+    lines += augmentation_lines(found)
+    lines += growth_lines(found)
+    lines += ladder_lines(found)
+    return "\n".join([*lines, "", *machines(found)])
+
+
+def picture_lines(found: dict[str, Any]) -> list[str]:
+    """How well ordinary pictures are read."""
+    if "pictures" not in found:
+        return []
+    agreeing, drawn = found["pictures"]["agreeing"], found["pictures"]["drawn"]
+    return [
+        f"| `mnist predict` on {found['pictures']['rows']} held-out rows as pictures: the raw row's answer | | "
+        f"{'; '.join(f'{kind} {100 * share:.1f} %' for kind, share in agreeing.items())} |",
+        f"| `mnist predict` on ten drawn digits: read right | | "
+        f"{'; '.join(f'{style} {number}' for style, number in drawn.items())} |",
+    ]
+
+
+def contender_lines(found: dict[str, Any]) -> list[str]:
+    """Ours against what others would write: time to an accuracy, time for the same epochs, memory."""
+    if "contenders" not in found:
+        return []
+    result = {name: runs for name, runs in found["contenders"].items() if name != "environment"}
+    ours = {name: runs for name, runs in result.items() if name.startswith("ours, ")}
+    courses = {
+        "the tutorial's loop": [loop_course(run) for run in result["loop"]],
+        "scikit-learn": [run["course"] for run in result["sklearn"]],
+        "PyTorch's example": [run["course"] for run in result["pytorch"]],
+    }
+    targets = {("the tutorial's loop", 0.97): "≥ 100", ("PyTorch's example", 0.99): "≥ 15"}
+    lines = []
+    for accuracy in (0.97, 0.98, 0.99):
+        reaching = {name: statistics.median(column(runs, "training_seconds")) for name, runs in ours.items()
+                    if statistics.mean(column(runs, "accuracy")) >= accuracy}  # fmt: skip
+        if not reaching:
+            continue
+        best = min(reaching, key=lambda name: reaching[name])
+        accuracies = spread(column(ours[best], "accuracy"), 4)
+        for name, runs in courses.items():
+            times = [time_to(course, accuracy) for course in runs]
+            reached = [each for each in times if each is not None]
+            said = f"never, in {runs[0][-1]['seconds']:.0f} s" if len(reached) < len(times) else (
+                f"{statistics.median(reached) / reaching[best]:.0f} ({spread(reached, 1)} s over "
+                f"{spread(column(ours[best], 'training_seconds'), 2)} s; of medians)"
+            )  # fmt: skip
+            target = targets.get((name, accuracy), "")
+            lines.append(f"| time to {accuracy}: {name} over {best} ({accuracies}) | {target} | {said} |")
+    theirs, default = courses["scikit-learn"], ours["ours, MLP, 10 epochs (default)"]
+    seconds, same = [course[9]["seconds"] for course in theirs], column(default, "training_seconds")
+    ratios = [a / b for a, b in zip(seconds, same, strict=True)]
+    lines.append(
+        f"| ten epochs of 784-200-10 in batches of 128: scikit-learn over ours | ≥ 1.5 | {spread(ratios, 2)}; accuracy "
+        f"{spread([course[9]['accuracy'] for course in theirs], 4)}, {spread(column(default, 'accuracy'), 4)} |"
+    )
+    lines += [equal_time_line(seconds, courses, ours) for seconds in (10, 60)]
+    memory = {name: statistics.mean(column(runs, "peak_megabytes")) for name, runs in result.items()}
+    peaks = ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in memory.items() if "," not in name)
+    mine = memory["ours, MLP, 10 epochs (default)"], memory["ours, CNN, 2 epochs"]
+    lines.append(f"| peak memory of the process, MB | | {peaks}; ours, MLP {mine[0]:.0f}, CNN {mine[1]:.0f} |")
+    return lines
+
+
+def time_to(course: list[dict[str, float]], accuracy: float) -> float | None:
+    """The seconds after which an accuracy was first reached; None: it was not."""
+    return next((each["seconds"] for each in course if each["accuracy"] >= accuracy), None)
+
+
+def loop_course(run: dict[str, Any]) -> list[dict[str, float]]:
+    """The tutorial's loop as the others' courses are: seconds of training so far, and accuracy."""
+    return [
+        {"seconds": seconds, "accuracy": accuracy}
+        for seconds, accuracy in zip(itertools.accumulate(run["epoch_seconds"]), run["accuracies"], strict=True)
+    ]
+
+
+def equal_time_line(
+    seconds: float, courses: dict[str, list[list[dict[str, float]]]], ours: dict[str, list[dict[str, Any]]]
+) -> str:
+    """What each has reached after so many seconds; of ours, the settings with the best validation accuracy."""
+    said = []
+    for name, runs in courses.items():
+        before = [[each["accuracy"] for each in course if each["seconds"] <= seconds] for course in runs]
+        said.append(f"{name} {spread([done[-1] for done in before], 4) if all(before) else 'in its first epoch'}")
+    ended = [name for name, runs in ours.items() if max(column(runs, "training_seconds")) <= seconds]
+    best = max(ended, key=lambda name: statistics.mean(column(ours[name], "validation_accuracy")))
+    said.append(f"{best} {spread(column(ours[best], 'accuracy'), 4)}")
+    return f"| test accuracy after {seconds} s of training | | {'; '.join(said)} |"
+
+
+def augmentation_lines(found: dict[str, Any]) -> list[str]:
+    """What distorting images takes of the training time."""
+    return [
+        f"| distorting, share of the default network's training time, {name} | ≤ 0.33 | "
+        f"{spread([1 - run['plain'] / run['distorted'] for run in runs], 2)} |"
+        for name, runs in found.get("augmentation", {}).items()
+        if name != "environment"
+    ]
+
+
+def growth_lines(found: dict[str, Any]) -> list[str]:
+    """What ten times the rows cost, and what the second core brings."""
+    if "growth" not in found:
+        return []
+    result = found["growth"]
+    lines = []
+    for stage_name in ("validate", "train", "evaluate"):
+        means = {
+            (rows, unit): statistics.mean(run[f"{stage_name}_{unit}"] for run in result["rows"] if run["rows"] == rows)
+            for rows in (60_000, 600_000)
+            for unit in ("seconds", "megabytes")
+        }
+        lines.append(
+            f"| {stage_name} (one epoch), 60,000 rows → 600,000: seconds; peak MB | | "
+            f"{means[60_000, 'seconds']:.1f} → {means[600_000, 'seconds']:.1f}; "
+            f"{means[60_000, 'megabytes']:.0f} → {means[600_000, 'megabytes']:.0f} |"
+        )
+    for architecture in ("mlp", "cnn"):
+        one, two = (
+            [run["train_seconds"] for run in result["cores"]
+             if run["cores"] == cores and run["architecture"] == architecture] for cores in (1, 2)
+        )  # fmt: skip
+        lines.append(
+            f"| train, {architecture}, two epochs, the whole stage: one core over two | | "
+            f"{statistics.mean(one) / statistics.mean(two):.2f}; {spread(one, 1)} s, {spread(two, 1)} s |"
+        )
+    return lines
+
+
+def preset_table(found: dict[str, Any]) -> str:
+    """The presets with what was measured."""
+    if "presets" not in found:
+        return ""
+    result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    rows = [["preset", "what", "test accuracy", "validation", "seconds", "seconds, portable"]]
+    for name, runs in result["runs"].items():
+        rows.append([
+            f"`{name}`", ladder.presets[name].title, spread(column(runs, "accuracy"), 4),
+            spread(column(runs, "validation_accuracy"), 4).split(" (")[0],
+            spread(column(runs, "training_seconds"), 1).split(" (")[0], f"{result['portable_seconds'][name]:.0f}",
+        ])  # fmt: skip
+    return "\n".join(markdown(rows))
+
+
+def ladder_lines(found: dict[str, Any]) -> list[str]:
+    """What the ladder costs, and how often it calls a difference where there is none."""
+    lines = []
+    if "tutorial" in found:
+        loops, ours = found["tutorial"]["loops"].values(), found["tutorial"]["runs_seconds"]
+        rows = found["tutorial"]["loop_rows"]
+        whole = sum(loop["read_seconds"] + 3 * 60_000 / rows * sum(loop["epoch_seconds"]) for loop in loops)
+        lines.append(
+            f"| the tutorial's {len(loops)} variants: ours, two at a time, over its own loops one after the other "
+            f"(from {rows:,} rows of each) | ≤ 0.33 | {ours / whole:.2f}; {ours:.0f} s, {whole:.0f} s |"
+        )
+    if "queue_cost" in found:
+        total, stages = found["queue_cost"]["total"], found["queue_cost"]["stages"]
+        lines.append(
+            f"| DVC's queue and the ladder, seconds for each experiment beyond its stages | ≤ 6 | "
+            f"{(total - sum(stages)) / len(stages):.1f} (n = {len(stages)}; the stages {statistics.mean(stages):.1f}) |"
+        )
+    if "compare_time" in found:
+        lines.append(
+            f"| `mnist compare` over `dvc metrics diff` | ≤ 1.5 | "
+            f"{median_ratio(found['compare_time']['compare'], found['compare_time']['diff'])} |"
+        )
+    for rung, rates in found.get("same_recipe", {}).get("rungs", {}).items():
+        lines.append(
+            f"| A/A: five seeds of `{rung}` against five others, called better or worse ({rates['runs']} runs, "
+            f"{found['same_recipe']['splits']} splits) | ≤ 5 % | {100 * rates['verdict']:.1f} %; McNemar's test of "
+            f"all pairs of single runs: {100 * rates['mcnemar']:.1f} % |"
+        )
+    return lines
+
+
+def machines(found: dict[str, Any]) -> list[str]:
+    """What was measured on what: a line for each machine, with its sections."""
+    sections: dict[str, list[str]] = {}
+    for name, result in found.items():
+        on = f"{result['environment']['cpu']}; {result['environment']['software']}"
+        sections.setdefault(on, []).append(name.replace("_", " "))
+    return [f"- On {on}: {', '.join(names)}." for on, names in sorted(sections.items())]
+
+
+def with_tables(text: str) -> str:
+    """A page with the table between its marks as benchmarks/results/ has them."""
+    return between_marks(text, "figures", figures_table(read_results()))
+
+
+def with_presets(text: str) -> str:
+    """The README with its table of presets likewise."""
+    return between_marks(text, "presets", preset_table(read_results()))
+
+
+def write_report() -> None:
+    """Write the tables of both pages, and the charts beside the results."""
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
+    README.write_text(with_presets(README.read_text("utf-8")), "utf-8")
+    found = read_results()
+    if "contenders" in found:
+        save_figure(RESULTS / "contenders.png", draw_contenders(found["contenders"], found.get("presets")))
+    if "growth" in found:
+        save_figure(RESULTS / "growth.png", draw_growth(found["growth"]))

@@ -1,0 +1,40 @@
+"""What was measured, in benchmarks/results/: a JSON file for each section."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def write_results(name: str, found: dict[str, Any]) -> None:
+    """Write what a section found, and on what, into benchmarks/results/."""
+    content = json.dumps({"environment": environment(), **found}, indent=2)
+    (RESULTS / f"{name}.json").write_text(content + "\n", "utf-8")
+
+
+def read_results() -> dict[str, Any]:
+    """What benchmarks/results/ has, by section."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+
+
+def environment() -> dict[str, str]:
+    """What the figures were found on."""
+    cpu = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        cpu = re.findall(r"model name\s*: (.*)", info.read_text())[0]
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "dvc"))
+    return {"cpu": f"{os.cpu_count()} cores of {cpu}", "software": f"Python {platform.python_version()}, {packages}"}
+
+
+def column(runs: list[dict[str, Any]], name: str) -> list[float]:
+    """One figure of every run."""
+    return [run[name] for run in runs]

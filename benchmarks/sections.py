@@ -1,0 +1,445 @@
+"""What is measured: each section runs the stages as DVC does, in folders of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.processes import (
+    ARRAYS,
+    ROOT,
+    TABLES,
+    dvc,
+    folder,
+    path_with_python,
+    run_measured,
+    run_python,
+    stage,
+    stage_command,
+    train_and_evaluate,
+)
+from benchmarks.results import RESULTS, column, read_results, write_results
+from mnist_pipeline.examples import load_examples
+from mnist_pipeline.figures.augmentation import draw_augmentation
+from mnist_pipeline.figures.style import save_figure
+from mnist_pipeline.ladder import load_ladder
+from mnist_pipeline.paired import LEVEL, mcnemar
+from mnist_pipeline.params import Params, deciding, with_overrides
+from mnist_pipeline.record import RecordedRun
+from mnist_pipeline.standings import compare_runs
+
+SPLITS = 2000
+REPEATS = 3
+MINUTES_LONG_REPEATS = 3
+GROWTH_REPEATS = 3
+LOOP_ROWS = 20_000
+
+
+def default() -> dict[str, Any]:
+    """Accuracy and time of the default settings, by seed."""
+    runs = [train_and_evaluate({"train.seed": seed}) for seed in range(5)]
+    return {"runs": runs}
+
+
+def presets() -> dict[str, Any]:
+    """Every preset with three seeds, one run after the other; and once with portable numerics.
+
+    What was measured of the same settings before is kept: all of it takes an hour and a half.
+    """
+    ladder, before = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_results().get("presets", {})
+    found: dict[str, Any] = {"runs": {}, "portable_seconds": {}}
+    for name, preset in ladder.presets.items():
+        settings = settings_digest(preset.overrides)
+        runs = [run for run in before.get("runs", {}).get(name, []) if run["settings"] == settings]
+        if runs:
+            found["portable_seconds"][name] = before["portable_seconds"][name]
+        found["runs"][name] = runs
+    for seed in range(3):
+        for name, preset in ladder.presets.items():
+            if len(found["runs"][name]) > seed:
+                continue
+            run = train_and_evaluate(dict(preset.overrides) | {"train.seed": seed})
+            found["runs"][name].append({"settings": settings_digest(preset.overrides)} | run)
+            print(f"  {name}, seed {seed}: {run}", flush=True)
+            if name not in found["portable_seconds"]:
+                found["portable_seconds"][name] = portable_seconds(dict(preset.overrides))
+            if all(found["runs"].values()):
+                write_results("presets", found)  # an interruption costs no more than a run
+    return found
+
+
+def settings_digest(overrides: Mapping[str, Any]) -> str:
+    """A name for what some overrides of params.yaml amount to, but for the seed."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    params = Params.model_validate(with_overrides(content, {**overrides, "train.seed": 0}))
+    return hashlib.sha256(json.dumps(deciding(params), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def contenders() -> dict[str, Any]:
+    """Ours, scikit-learn's MLPClassifier, the tutorial's loop and PyTorch's own example, in turn, in one run."""
+    found: dict[str, list[Any]] = {name: [] for name in ("loop", "sklearn", "pytorch", *OURS)}
+    for seed in range(5):
+        for name, changes in OURS.items():
+            found[name].append(train_and_evaluate(changes | {"train.seed": seed, "runtime.numerics": "fast"}))
+        found["sklearn"].append(contender("sklearn", "--epochs", "10", "--seed", str(seed)))
+        if seed < MINUTES_LONG_REPEATS:
+            found["pytorch"].append(contender("pytorch", "--until", "0.99", "--epochs", "8", "--seed", str(seed)))
+            tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
+            last_step = ["--hidden", "leaky_relu", "--layer-norm", "--seed", str(seed)]
+            ran = run_measured("benchmarks/tutorial_loop.py", *tables, *last_step)
+            found["loop"].append({**json.loads(ran.output), "peak_megabytes": ran.peak_megabytes})
+    return found
+
+
+def contender(name: str, *flags: str) -> dict[str, Any]:
+    """How one of contenders.py fared: {"course": [...], "peak_megabytes": …}."""
+    arrays: list[str | Path] = ["--train", ARRAYS["train"], "--test", ARRAYS["test"]]
+    ran = run_measured("benchmarks/contenders.py", name, *arrays, *flags)
+    return {"course": json.loads(ran.output), "peak_megabytes": ran.peak_megabytes}
+
+
+CNN: dict[str, Any] = {
+    "model.architecture": "cnn", "train.batch_size": 64, "optimizers.sgd.learning_rate": 0.1
+}  # fmt: skip
+OURS: dict[str, dict[str, Any]] = {
+    "ours, MLP, 1 epoch": {"train.epochs": 1, "model.optimizer": "adam", "optimizers.adam.learning_rate": 0.004},
+    "ours, MLP, 4 epochs": {"train.epochs": 4},
+    "ours, MLP, 10 epochs (default)": {},
+    "ours, CNN, 1 epoch": CNN | {"train.epochs": 1},
+    "ours, CNN, 2 epochs": CNN | {"train.epochs": 2},
+}
+"""What of ours is measured beside others: settings by name."""
+
+
+def portable_seconds(overrides: dict[str, Any]) -> float:
+    """How long training takes with portable numerics: of at most two epochs, times the number of epochs."""
+    epochs = min(2, overrides["train.epochs"])
+    run = train_and_evaluate(overrides | {"runtime.numerics": "portable", "train.epochs": epochs})
+    return float(run["training_seconds"] * overrides["train.epochs"] / epochs)
+
+
+def tutorial() -> dict[str, Any]:
+    """The tutorial's own loop for each of its steps, one after the other, for a while; ours, two at a time."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    rungs = [name for name, params in ladder.params.items() if params.train.batch_size == 1
+             and params.data.validation_size == 0]  # fmt: skip
+    loops = {name: tutorial_loop(ladder.params[name], LOOP_ROWS) for name in rungs}
+    started = time.perf_counter()
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda name: train_and_evaluate(dict(ladder.overrides[name])), rungs))
+    seconds = time.perf_counter() - started
+    return {
+        "loop_rows": LOOP_ROWS,
+        "loops": loops,
+        "runs": dict(zip(rungs, runs, strict=True)),
+        "runs_seconds": seconds,
+    }
+
+
+def tutorial_loop(params: Params, rows: int) -> dict[str, Any]:
+    """The tutorial's loop with the network of these params, once over the first so many rows."""
+    model = params.model
+    flags = ["--hidden", model.hidden_activation, "--output", model.output_activation, "--loss", model.loss]
+    flags += ["--optimiser", model.optimizer, "--epochs", "1", "--rows", str(rows)]
+    assert model.mlp is not None
+    flags += ["--layer-norm"] * model.mlp.layer_norm + ["--normalise"] * (params.data.scaling == "standard")
+    tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
+    found: dict[str, Any] = json.loads(run_python("benchmarks/tutorial_loop.py", *tables, *flags)[0])
+    return found
+
+
+def same_recipe() -> dict[str, Any]:
+    """Forty seeds each of two rungs, of which any five against any other five are the same recipe."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    found = {}
+    for rung in ("mini-batches", "default"):
+        settings = [{**ladder.overrides[rung], "train.seed": seed} for seed in range(100, 140)]
+        with ThreadPoolExecutor(2) as pool:
+            runs = list(pool.map(lambda changes: train_and_evaluate(changes, keep_wrong=True), settings))
+        found[rung] = {"runs": len(runs), "accuracy": column(runs, "accuracy")} | false_differences(runs)
+    return {"splits": SPLITS, "rungs": found}
+
+
+def false_differences(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """How often runs of one recipe are called different.
+
+    verdict: by the ladder, of random splits into five runs and five others. mcnemar: by McNemar's test, of all pairs of
+    single runs.
+    """
+    recorded = [
+        RecordedRun("", seed, "", run["accuracy"], None, 10_000, None, 0.0, 0.0, tuple(run["wrong"]))
+        for seed, run in enumerate(runs)
+    ]
+    random = np.random.default_rng(0)
+    called = 0
+    for _ in range(SPLITS):
+        chosen = random.permutation(len(recorded))[:10]
+        before, after = (
+            [replace(recorded[i], seed=seed) for seed, i in enumerate(half)] for half in chosen.reshape(2, 5)
+        )
+        change = compare_runs(before, after)
+        assert change is not None
+        called += change.verdict != "cannot tell"
+    wrong = [frozenset(run["wrong"]) for run in runs]
+    pairs = [mcnemar(len(a - b), len(b - a)) <= LEVEL for a, b in itertools.combinations(wrong, 2)]
+    return {"verdict": called / SPLITS, "mcnemar": sum(pairs) / len(pairs)}
+
+
+def queue_cost() -> dict[str, Any]:
+    """Four experiments through the ladder and DVC's queue, one at a time, less what their stages take."""
+    number, rung = 4, "mini-batches"
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    with folder() as here:
+        clone = here / "clone"
+        subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+        shutil.copytree(ROOT / ".dvc" / "cache" / "files", clone / ".dvc" / "cache" / "files")  # and no runs to reuse
+        dvc(clone, "checkout")
+        started = time.perf_counter()
+        code = "import sys; from mnist_pipeline.cli import main; main(sys.argv[1:])"
+        environment = {**os.environ, "PYTHONPATH": str(clone / "src"), "PATH": path_with_python()}
+        command = [sys.executable, "-c", code, "ladder", "run", rung, "--seeds", str(number), "--jobs", "1"]
+        subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True)
+        total = time.perf_counter() - started
+    stages = [train_and_evaluate({**ladder.overrides[rung], "train.seed": seed}, plot=True) for seed in range(number)]
+    return {"total": total, "stages": [run["stages_seconds"] for run in stages]}
+
+
+def pictures() -> dict[str, Any]:
+    """`mnist predict` on pictures of rows held out, and on digits that a program draws."""
+    found: dict[str, Any] = json.loads(run_python("-m", "benchmarks.pictures")[0])
+    return found
+
+
+def compare_time() -> dict[str, Any]:
+    """`mnist compare` and `dvc metrics diff` of the last commit and the workspace, in turn."""
+    seconds: dict[str, list[float]] = {"compare": [], "diff": []}
+    for _ in range(11):
+        started = time.perf_counter()
+        run_python("-m", "mnist_pipeline.cli", "compare", "HEAD")
+        seconds["compare"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        dvc(ROOT, "metrics", "diff", "HEAD")
+        seconds["diff"].append(time.perf_counter() - started)
+    return seconds
+
+
+def matrix_product() -> dict[str, Any]:
+    """The first layer's product, 128 × 784 × 200, in portable numerics: PyTorch's own (MKL) and ours (oneDNN)."""
+    code = """
+import json, time
+from mnist_pipeline import numerics
+numerics.configure("portable")
+import torch
+from mnist_pipeline.models.linear import Linear
+layer, inputs = Linear(784, 200), torch.rand(128, 784)
+def milliseconds(product):
+    for _ in range(50): product(inputs)
+    started = time.perf_counter()
+    for _ in range(500): product(inputs)
+    return (time.perf_counter() - started) / 500 * 1e3
+with torch.no_grad():
+    pairs = [[milliseconds(each) for each in (super(Linear, layer).forward, layer.forward)] for _ in range(7)]
+print(json.dumps(pairs))
+"""
+    pairs = json.loads(run_python("-c", code)[0])
+    return {"mkl": [pair[0] for pair in pairs], "onednn": [pair[1] for pair in pairs]}
+
+
+def twenty_runs() -> dict[str, Any]:
+    """The default settings twenty times, two side by side: the hashes of the model and of all metrics."""
+    with ThreadPoolExecutor(2) as pool:
+        hashes = list(pool.map(lambda _: train_and_evaluate({})["hash"], range(20)))
+    return {"hashes": hashes}
+
+
+def numerics() -> dict[str, Any]:
+    """What portable numerics cost: the training loop of the default settings, portable and fast in turn."""
+    pairs = [
+        [train_and_evaluate({"runtime.numerics": name})["training_seconds"] for name in ("portable", "fast")]
+        for _ in range(5)
+    ]
+    return {"portable": [pair[0] for pair in pairs], "fast": [pair[1] for pair in pairs]}
+
+
+def verification() -> dict[str, Any]:
+    """`mnist verify`: the whole pipeline in a clone of HEAD, held against dvc.lock."""
+    with folder() as here:
+        run_python("-m", "mnist_pipeline.cli", "verify", "--quiet", "--json", here / "result.json")
+        result = json.loads((here / "result.json").read_text("utf-8"))
+    return {name: result[name] for name in ("commit", "seconds", "passed")} | {"files": len(result["files"])}
+
+
+def data() -> dict[str, Any]:
+    """Both CSV files to validated arrays with facts and preview (the whole stage), and loading the arrays."""
+    code = (
+        "import sys, time; from pathlib import Path; from mnist_pipeline.splits import load_split;"
+        "started = time.perf_counter(); split = load_split(Path(sys.argv[1])); total = int(split.images[-1].sum());"
+        "print(time.perf_counter() - started)"
+    )
+    with folder() as here:
+        validate = [
+            stage("validate", here, {"train-csv": TABLES["train"], "test-csv": TABLES["test"]}) for _ in range(5)
+        ]
+    load = [float(run_python("-c", code, ARRAYS["train"])[0]) for _ in range(10)]
+    return {"validate_seconds": validate, "load_seconds": load}
+
+
+def fresh_clone() -> dict[str, Any]:
+    """A clone with an empty DVC cache: the whole pipeline, bringing the data included."""
+    seconds = []
+    for _ in range(3):
+        with folder() as here:
+            subprocess.run(["git", "clone", "-q", ROOT, here / "clone"], check=True)
+            started = time.perf_counter()
+            dvc(here / "clone", "repro", "--force")
+            seconds.append(time.perf_counter() - started)
+            changed = subprocess.run(
+                ["git", "status", "--porcelain"], cwd=here / "clone", capture_output=True, text=True, check=True
+            ).stdout
+            assert not changed, f"the clone gave other results than those committed:\n{changed}"
+    return {"seconds": seconds}
+
+
+def nothing_to_do() -> dict[str, Any]:
+    """`dvc repro` where all is up to date, here and in an empty project of two stages, in turn."""
+    seconds: dict[str, list[float]] = {"ours": [], "empty": []}
+    with folder() as empty:
+        subprocess.run(["git", "init", "-q"], cwd=empty, check=True)
+        dvc(empty, "init")
+        (empty / "params.yaml").write_text("")
+        stages = {
+            name: {"cmd": f"echo {name} > {name}.txt", "deps": deps, "outs": [f"{name}.txt"]}
+            for name, deps in (("first", ["params.yaml"]), ("second", ["first.txt"]))
+        }
+        (empty / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+        for place in (empty, ROOT):
+            dvc(place, "repro")
+        for _ in range(11):
+            for name, place in (("ours", ROOT), ("empty", empty)):
+                started = time.perf_counter()
+                dvc(place, "repro")
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def augmentation() -> dict[str, Any]:
+    """What distorting adds to training the default network, in turn with and without; and a picture of it."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    strength = {key: value for key, value in ladder.presets["cnn-2min"].overrides.items() if ".augmentation." in key}
+    found: dict[str, list[dict[str, float]]] = {}
+    for numerics_name in ("portable", "fast"):
+        base = {"train.epochs": 5, "runtime.numerics": numerics_name}
+        found[numerics_name] = [
+            {
+                "plain": train_and_evaluate(base)["training_seconds"],
+                "distorted": train_and_evaluate(base | strength)["training_seconds"],
+            }
+            for _ in range(REPEATS)
+        ]
+    with folder() as here:
+        changes = strength | {"train.epochs": 1}
+        params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
+        (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+        stage("train", here, {"train": ARRAYS["train"]})
+        examples = load_examples(here / "models" / "examples.safetensors")
+        save_figure(RESULTS / "augmentation.png", draw_augmentation(examples))
+    return found
+
+
+def growth() -> dict[str, Any]:
+    """Seconds and peak memory of validate, train and evaluate, by rows, hidden units, epochs and cores."""
+    once = {"train.epochs": 1, "runtime.numerics": "fast"}
+    found: dict[str, list[dict[str, Any]]] = {"rows": [], "hidden_units": [], "epochs": [], "cores": []}
+    with folder() as here:
+        for times in (1, 2, 5, 10):
+            tables, arrays = enlarged(here / str(times), times)
+            for _ in range(GROWTH_REPEATS):
+                validated = measured_stage("validate", here / "v", tables, {"csv.rows": {"train": None, "test": None}})
+                trained = measured_stage("train", here / "t", {"train": arrays["train"]}, once)
+                stage("export", here / "t", {})
+                evaluated = measured_stage("evaluate", here / "t", {"test": arrays["test"]}, once)
+                found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
+            shutil.rmtree(here / str(times), ignore_errors=True)
+        for units in (50, 200, 800, 3200):
+            changes = once | {"model.mlp.hidden_units": [units], "optimizers.sgd.learning_rate": 0.02}  # none diverges
+            found["hidden_units"] += [
+                {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(GROWTH_REPEATS)
+            ]
+        for epochs in (1, 5, 10, 20):
+            changes = once | {"train.epochs": epochs}
+            found["epochs"] += [
+                {"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(GROWTH_REPEATS)
+            ]
+        for architecture in ("mlp", "cnn"):
+            for cores in (1, 2):
+                changes = once | {"model.architecture": architecture, "train.epochs": 2}
+                found["cores"] += [
+                    {"cores": cores, "architecture": architecture} | trained_and_evaluated(here / "c", changes, cores)
+                    for _ in range(GROWTH_REPEATS)
+                ]
+    return found
+
+
+def trained_and_evaluated(here: Path, changes: dict[str, Any], cores: int = 2) -> dict[str, float]:
+    """Seconds and peak memory of both stages."""
+    trained = measured_stage("train", here, {"train": ARRAYS["train"]}, changes, cores)
+    stage("export", here, {})
+    return trained | measured_stage("evaluate", here, {"test": ARRAYS["test"]}, changes, cores)
+
+
+def enlarged(here: Path, times: int) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The CSV files and the arrays of so many times the rows, all but the first sixty thousand distorted."""
+    if times == 1:
+        return {f"{split}-csv": path for split, path in TABLES.items()}, ARRAYS
+    run_python("benchmarks/enlarge.py", *ARRAYS.values(), here, str(times))
+    tables = {f"{split}-csv": here / f"{split}.csv" for split in ARRAYS}
+    return tables, {split: here / f"{split}.safetensors" for split in ARRAYS}
+
+
+def measured_stage(
+    name: str, here: Path, inputs: dict[str, Path], changes: dict[str, Any], cores: int = 2
+) -> dict[str, float]:
+    """What a stage takes: {"train_seconds": …, "train_megabytes": …}, of the whole process."""
+    here.mkdir(exist_ok=True)
+    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
+    (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    ran = run_measured(*stage_command(name, here, inputs), cores=cores)
+    return {f"{name}_seconds": ran.seconds, f"{name}_megabytes": ran.peak_megabytes}
+
+
+SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    section.__name__: section
+    for section in (
+        augmentation,
+        compare_time,
+        contenders,
+        default,
+        data,
+        fresh_clone,
+        growth,
+        matrix_product,
+        nothing_to_do,
+        numerics,
+        pictures,
+        presets,
+        queue_cost,
+        same_recipe,
+        tutorial,
+        twenty_runs,
+        verification,
+    )
+}
