@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from mnist_pipeline.figures.style import new_figure
 
@@ -40,6 +41,7 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
         axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=1, label=f"ours, {kind.upper()}")
     axes.set(xscale="log", xlabel="seconds of training (logarithmic)", ylabel="test accuracy, %", ylim=(95, 100))
     axes.set_yticks([95, 96, 97, 98, 99, 100])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     figure.suptitle("Accuracy over training time, on the same two cores")

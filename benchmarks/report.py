@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.charts import draw_contenders, draw_growth
 from benchmarks.processes import ROOT
-from benchmarks.results import RESULTS, column, read_results
+from benchmarks.results import RESULTS, column, read_results, settings_digest
 from mnist_pipeline.figures.style import save_figure
 from mnist_pipeline.ladder import load_ladder
 from mnist_pipeline.tables import between_marks, markdown
@@ -215,9 +215,13 @@ def preset_table(found: dict[str, Any]) -> str:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     rows = [["preset", "what", "test accuracy", "validation", "seconds", "seconds, portable"]]
-    for name, runs in result["runs"].items():
+    for name, preset in ladder.presets.items():
+        runs = [run for run in result["runs"].get(name, []) if run["settings"] == settings_digest(preset.overrides)]
+        if not runs:
+            rows.append([f"`{name}`", preset.title, "not measured", "", "", ""])
+            continue
         rows.append([
-            f"`{name}`", ladder.presets[name].title, spread(column(runs, "accuracy"), 4),
+            f"`{name}`", preset.title, spread(column(runs, "accuracy"), 4),
             spread(column(runs, "validation_accuracy"), 4).split(" (")[0],
             spread(column(runs, "training_seconds"), 1).split(" (")[0], f"{result['portable_seconds'][name]:.0f}",
         ])  # fmt: skip

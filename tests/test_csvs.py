@@ -206,6 +206,10 @@ FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
         HEADER + HEADER + VALID,
         tuple(bad_cell(2, column, f"'{name}'") for column, name in enumerate(HEADER[:-1].decode().split(","), 1)),
     ),
+    "header that numbers the columns": (
+        b",".join(b"%d" % number for number in range(10)) + b"\n" + VALID,
+        ("row 1: must be an image or a header of names, was 0, 1, 2, ..., which numbers the columns; remove it",),
+    ),
     "header of too few names": (b"label,a,b\n" + VALID, ("row 1: the header must have 10 names, has 3",)),
     "header of too many names": (b"id," + HEADER + VALID, ("row 1: the header must have 10 names, has 11",)),
     "numbers for a header": (

@@ -67,6 +67,11 @@ def test_nothing_held_out() -> None:
     assert UNEVEN[held_out].tolist() == []
 
 
+def test_a_class_of_one_row_is_named() -> None:
+    with pytest.raises(HoldOutError, match=r"^data.validation_size 4: each class needs .*; label 1 has 1; add rows"):
+        hold_out(labels_of(30, 1), 4, 0)
+
+
 @pytest.mark.parametrize(
     ("labels", "size"),
     [
@@ -78,7 +83,6 @@ def test_nothing_held_out() -> None:
         pytest.param(EVEN, 501, id="more than all rows"),
         pytest.param(EVEN, 60000, id="many more than all rows"),
         pytest.param(EVEN, 0.999, id="all but half a row"),
-        pytest.param(labels_of(30, 1), 4, id="a class with one row"),
     ],
 )
 def test_a_size_that_does_not_fit_is_refused_and_named(labels: NDArray[np.uint8], size: float) -> None:

@@ -153,7 +153,7 @@ VALUES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "classes of integers": (
         {"csv.classes": "[a, b, 1]"},
-        "csv.classes.2 must be a valid string, was 1",
+        'csv.classes: must be names in quotes, such as ["0", "1"]; name 3 was 1',
     ),
     "class named twice": ({"csv.classes": "[a, b, a]"}, "csv.classes: must name each class once"),
     "one class": (

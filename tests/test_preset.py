@@ -19,6 +19,9 @@ from tests.repository import Repository
 LADDER = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
 
 
+KEPT = {"data.validation_size": 0.1, "evaluate.record": 3}
+
+
 @pytest.fixture(autouse=True)
 def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -42,13 +45,14 @@ def test_the_command_sets_what_the_preset_says(capsys: pytest.CaptureFixture[str
     assert Params.model_validate(with_overrides(content, overrides)) == Params.model_validate(expected)
 
 
-def test_what_another_preset_left_is_set_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_what_earlier_experiments_left_is_set_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """All but which data and what is drawn."""
     repository = Repository(tmp_path)
     for name in ("params.yaml", "experiments.yaml"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     repository.run("git init -q && git add . && git commit -q -m 'First'")
     content = yaml.safe_load((tmp_path / "params.yaml").read_text("utf-8"))
-    changed = with_overrides(content, {**LADDER.presets["mlp-2min"].overrides, "evaluate.record": 3})
+    changed = with_overrides(content, {**LADDER.presets["mlp-2min"].overrides, "model.optimizer": "adam", **KEPT})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed), "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
@@ -56,8 +60,8 @@ def test_what_another_preset_left_is_set_back(capsys: pytest.CaptureFixture[str]
     words = shlex.split(capsys.readouterr().out)
     overrides = dict(setting.split("=", 1) for setting in words[8::2])
     parsed = {key: parse_yaml(f"value: {value}", "-S")["value"] for key, value in overrides.items()}
-    expected = with_overrides(content, {**LADDER.presets["cnn-10s"].overrides, "evaluate.record": 3})
-    assert with_overrides(changed, parsed) == expected  # and what no preset sets stays as it was
+    expected = with_overrides(content, {**LADDER.presets["cnn-10s"].overrides, **KEPT})
+    assert with_overrides(changed, parsed) == expected
 
 
 def test_presets_of_the_tutorials_network_keep_it() -> None:

@@ -50,13 +50,13 @@ def test_metrics_are_those_of_scikit_learn(rows: int, classes: int) -> None:
     labels, probabilities = predictions(rows, classes, seed=rows + classes)
     predicted, indices = probabilities.argmax(axis=1), list(range(classes))
     result = metrics(labels, probabilities)
-    options = {"labels": indices, "zero_division": 0}
+    options: dict[str, Any] = {"labels": indices, "zero_division": 0}
     assert result["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
     assert result["errors"] == (predicted != labels).sum()
     assert isinstance(result["errors"], int)
     assert result["log_loss"] == pytest.approx(log_loss(labels, probabilities, labels=indices))
     assert result["log_loss"] == pytest.approx(-np.log(probabilities[np.arange(rows), labels]).mean())
-    assert result["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", **options))
+    assert result["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0))
     assert list(result["classes"]) == list(NAMES[:classes])
     for name, score in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
         ours = [each[name] for each in result["classes"].values()]
@@ -89,6 +89,15 @@ def test_a_class_that_the_test_set_lacks() -> None:
     result = metrics(np.array([0, 1, 1]), np.array([[0.9, 0.1, 0.0], [0.0, 0.9, 0.1], [0.1, 0.2, 0.7]]))
     assert result["classes"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
     assert result["classes"]["b"]["recall"] == 0.5
+
+
+def test_a_class_neither_there_nor_predicted_has_no_part_in_the_mean() -> None:
+    result = metrics(np.array([0, 1]), np.array([[0.9, 0.1, 0.0], [0.0, 0.9, 0.1]]))
+    assert result["macro_f1"] == 1.0
+
+
+def test_the_log_loss_of_a_class_that_the_test_set_lacks() -> None:
+    result = metrics(np.array([0, 1, 1]), np.array([[0.9, 0.1, 0.0], [0.0, 0.9, 0.1], [0.1, 0.2, 0.7]]))
     assert result["log_loss"] == pytest.approx(-(2 * math.log(0.9) + math.log(0.2)) / 3)
 
 

@@ -78,6 +78,13 @@ def test_different_inputs_are_said_to_be() -> None:
     assert divergence == "validate gave other bits from different inputs: arrays"
 
 
+def test_inputs_alone_may_differ() -> None:
+    lock = changed_lock("validate", "deps", LOCK["validate"]["deps"][0]["path"])
+    path = LOCK["validate"]["deps"][0]["path"]
+    divergence = verification(list(compare_locks(LOCK, lock))).first_divergence
+    assert divergence == f"none gave other bits, but dvc.lock was made with other inputs: {path} (validate)"
+
+
 def test_a_missing_stage_or_file_is_a_difference() -> None:
     without = {"validate": LOCK["validate"]}
     assert not verification(list(compare_locks(LOCK, without))).passed

@@ -169,8 +169,8 @@ def load_classifier(path: Path) -> Classifier:
             image_side=model.description["image_side"],
             classes=tuple(model.description["classes"]),
             scaling=Scaling(**model.description["scaling"]),
-            params=ModelParams.model_validate(model.description["model"]),
-            deskew=model.description["deskew"],
+            params=ModelParams.model_validate({"test_time_shift": 0} | model.description["model"]),
+            deskew=model.description.get("deskew", False),  # the files of before there was deskewing do not say
         )
         classifier.load_state_dict({name: torch.from_numpy(array) for name, array in model.tensors.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

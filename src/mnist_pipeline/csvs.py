@@ -100,11 +100,7 @@ def read_blocks(path: Path, schema: Schema) -> Iterator[Block]:
         for chunk in _whole_lines(file, schema, problems):
             text = chunk
             if line == 1:
-                text = _without_bom(text, problems)
-                first, rest = text[: text.index(b"\n")], text[text.index(b"\n") + 1 :]
-                if _is_header(first):
-                    _check_header(first, schema, problems)
-                    line, text = 2, rest
+                text, line = _without_header(_without_bom(text, problems), schema, problems)
             if b"\r\n" in text:
                 text = text.replace(b"\r\n", b"\n")
             lines = text.count(b"\n")
@@ -193,16 +189,31 @@ def _without_bom(text: bytes, problems: _Problems) -> bytes:
     return text[len(BOM) :]
 
 
+def _without_header(text: bytes, schema: Schema, problems: _Problems) -> tuple[bytes, int]:
+    """The rows below a header, or all of them, and the number of the first one's line."""
+    first = text[: text.index(b"\n")]
+    if _is_header(first):
+        if (names := first.count(b",") + 1) != schema.fields:
+            problems.add(f"row 1: the header must have {schema.fields} names, has {names}")
+    elif _numbers_the_columns(first):
+        problems.add(
+            "row 1: must be an image or a header of names, was 0, 1, 2, ..., which numbers the columns; remove it"
+        )
+    else:
+        return text, 1
+    return text[len(first) + 1 :], 2
+
+
+def _numbers_the_columns(line: bytes) -> bool:
+    """Whether a line is 0, 1, 2, ...: what pandas writes above data without names. As an image, it would be a ghost."""
+    cells = line.strip().split(b",")
+    return len(cells) >= 10 and cells == [b"%d" % number for number in range(len(cells))]
+
+
 def _is_header(line: bytes) -> bool:
     """Whether no field could be meant as a number: names, as in the files of Kaggle."""
     cells = line.strip().split(b",")
     return all(cells) and not any(NUMBER.fullmatch(cell) or b"\0" in cell for cell in cells)
-
-
-def _check_header(line: bytes, schema: Schema, problems: _Problems) -> None:
-    names = line.count(b",") + 1
-    if names != schema.fields:
-        problems.add(f"row 1: the header must have {schema.fields} names, has {names}")
 
 
 @dataclass

@@ -52,7 +52,10 @@ def fetch_custom(params: CustomParams, targets: dict[str, Path], scratch: Path, 
 def _brought(split: str, place: str, sha256: str | None, scratch: Path, limits: Limits) -> Iterator[Path]:
     """The file at a path or an address, with the hash that it must have; a download is removed afterwards."""
     if "://" not in place:
-        path = Path(place).expanduser()
+        try:
+            path = Path(place).expanduser()
+        except RuntimeError as error:  # "~name" of a user that there is not
+            raise FetchError(f"custom.{split}: {place}: {error}") from None
         if not path.is_file():
             raise FetchError(
                 f"custom.{split}: {place}: no such file; put it there, or name another one in params.yaml "

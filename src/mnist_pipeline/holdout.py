@@ -28,11 +28,18 @@ def hold_out(
         The indices to keep and those held out, each in the order of the file.
 
     Raises:
-        HoldOutError: a part would have fewer rows than there are classes, or a class has a single row.
+        HoldOutError: a part would have fewer rows than there are classes, or a class has a single row; the message
+            says which.
     """
     rows = np.arange(len(labels))
     if size == 0:
         return rows, rows[:0]
+    alone = np.flatnonzero(np.bincount(labels) == 1)
+    if len(alone):
+        raise HoldOutError(
+            f"{setting} {size:g}: each class needs at least 2 rows, to keep one and hold out one; label {alone[0]} has "
+            "1; add rows of it, or take the class out"
+        )
     try:
         kept, held_out = train_test_split(rows, test_size=size, random_state=seed, stratify=labels)
     except ValueError as error:

@@ -179,27 +179,31 @@ def settings_of(overrides: Mapping[str, Value]) -> list[str]:
     return [f"{key}={_as_setting(value)}" for key, value in overrides.items()]
 
 
-def left_over(
-    presets: Mapping[str, Preset], name: str, now: dict[str, Any], committed: dict[str, Any]
-) -> dict[str, Value]:
-    """What other presets than this one may have left in params.yaml: the committed values of what has changed.
+def left_over(overrides: Mapping[str, Value], now: dict[str, Any], committed: dict[str, Any]) -> dict[str, Value]:
+    """What earlier experiments left in params.yaml of how to train: the committed values of what has changed.
 
     Args:
-        presets: all of them, by name.
-        name: the one to be run.
+        overrides: what is to be set anyway.
         now: params.yaml as it is.
         committed: params.yaml as it was in the last commit.
     """
-    keys = {key for preset in presets.values() for key in preset.overrides} - presets[name].overrides.keys()
-    return {key: _value_of(committed, key) for key in sorted(keys) if _value_of(now, key) != _value_of(committed, key)}
+    before, after = dict(_leaves(committed)), dict(_leaves(now))
+    of_training = {key for key in before if key.split(".")[0] in OF_TRAINING} | {"data.deskew", "data.scaling"}
+    changed = sorted(key for key in of_training - overrides.keys() if before.get(key) != after.get(key))
+    return {key: before[key] for key in changed if key in before and key in after}
 
 
-def _value_of(content: dict[str, Any], key: str) -> Any:
-    """What the content of a params.yaml has for a key such as "model.loss"; None: nothing."""
-    value: Any = content
-    for each in key.split("."):
-        value = value.get(each) if isinstance(value, dict) else None
-    return value
+OF_TRAINING = ("model", "optimizers", "train", "runtime")
+"""The sections of params.yaml that say how to train, whatever the data."""
+
+
+def _leaves(content: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys of a params.yaml that hold no further keys, such as "model.loss", with their values."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _as_setting(value: Value) -> str:

@@ -78,4 +78,5 @@ def device(name: str) -> torch.device:
             )
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False  # a convolution in 10 bits is not what onnxruntime computes
     return torch.device(name)

@@ -102,8 +102,18 @@ def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
     return classes
 
 
+def _in_quotes(classes: Any) -> Any:
+    for place, name in enumerate(classes if isinstance(classes, list) else []):
+        if not isinstance(name, str):
+            raise ValueError(f'must be names in quotes, such as ["0", "1"]; name {place + 1} was {name!r}')
+    return classes
+
+
 ClassNames = Annotated[
-    tuple[str, ...], Field(min_length=2, max_length=256, strict=False), AfterValidator(_distinct)
+    tuple[str, ...],
+    BeforeValidator(_in_quotes),
+    Field(min_length=2, max_length=256, strict=False),
+    AfterValidator(_distinct),
 ]  # 256: a label is a byte
 
 
@@ -430,5 +440,5 @@ def _describe(problem: Any, keys: dict[str, tuple[str, ...]]) -> str:
         return f"{name} is missing; add it (git show HEAD:params.yaml has a complete file)"
     if kind == "value_error":
         return f"{name}: {context['error']}"
-    requirement = re.sub(r"^(Input|String|Tuple) should", "must", problem["msg"])
+    requirement = re.sub(r"^(Input|String|Tuple|Value) should", "must", problem["msg"])
     return f"{name} {requirement}, was {problem['input']!r}"

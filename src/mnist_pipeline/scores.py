@@ -79,7 +79,8 @@ def metrics_of(
     Returns:
         ``accuracy`` with its 95 % bounds ``accuracy_low`` and ``accuracy_high``, ``errors``, ``log_loss`` (nats),
         ``macro_f1``, ``expected_calibration_error``, and for each class ``precision``, ``recall``, ``f1``. A class
-        that is never predicted has precision 0.
+        that is never predicted has precision 0; one that is neither there nor predicted has no part in ``macro_f1``,
+        as in scikit-learn.
     """
     predicted = probabilities.argmax(axis=1)
     indices = np.arange(len(classes))
@@ -92,7 +93,7 @@ def metrics_of(
         "accuracy_high": high,
         "errors": len(labels) - correct,
         "log_loss": float(log_loss(labels, probabilities, labels=indices)),
-        "macro_f1": float(np.mean(f1)),
+        "macro_f1": float(np.mean(f1[np.union1d(labels, predicted)])),
         "expected_calibration_error": expected_calibration_error(calibration),
         "classes": {
             name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i])}

@@ -98,6 +98,8 @@ class Verification:
             if different := [each.path for each in here if each.kind == "out" and not each.equal]:
                 inputs = "equal" if all(each.equal for each in here if each.kind == "dep") else "different"
                 return f"{stage} gave other bits from {inputs} inputs: {', '.join(different)}"
+        if different := [f"{each.path} ({each.stage})" for each in self.files if not each.equal]:
+            return f"none gave other bits, but dvc.lock was made with other inputs: {', '.join(different)}"
         return None
 
 

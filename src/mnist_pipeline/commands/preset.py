@@ -12,8 +12,8 @@ from mnist_pipeline import layout
 
 DESCRIPTION = (
     "Run a preset of experiments.yaml as an experiment of DVC: settings chosen for so much training time on two cores. "
-    "What an earlier preset left in params.yaml is set back to the last commit. Without a name, list the presets. What "
-    "each reaches stands in README.md."
+    "What earlier experiments changed in params.yaml of how to train is set back to the last commit first. Without a "
+    "name, list the presets. README.md says what each reaches."
 )
 
 PRESETS, PARAMS = Path("experiments.yaml"), Path(layout.PARAMS)
@@ -39,10 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
     try:
         presets = load_ladder(PRESETS, PARAMS).presets
-        here = Path.cwd()
-        committed = parse_yaml(read_file(here, resolve(here, "HEAD"), layout.PARAMS).decode(), f"HEAD:{PARAMS}")
-        now = read_yaml(PARAMS)
-    except (LadderError, RevisionError, YamlError) as error:
+    except LadderError as error:
         sys.exit(f"mnist preset: {error}")
     if args.name is None:
         rows = [["preset", "seconds", "what"]]
@@ -51,9 +48,14 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.name not in presets:
         sys.exit(f"mnist preset: there is no preset {args.name!r}; there are {', '.join(presets)}")
-    before = left_over(presets, args.name, now, committed)
-    settings = [*settings_of(before | presets[args.name].overrides), *args.set_param]
-    command = ["dvc", "exp", "run", "-n", args.experiment or args.name, "-m", presets[args.name].title]
+    preset, here = presets[args.name], Path.cwd()
+    try:
+        committed = parse_yaml(read_file(here, resolve(here, "HEAD"), layout.PARAMS).decode(), f"HEAD:{PARAMS}")
+        before = left_over(preset.overrides, read_yaml(PARAMS), committed)
+    except (RevisionError, YamlError) as error:
+        sys.exit(f"mnist preset: {error}")
+    settings = [*settings_of(before | preset.overrides), *args.set_param]
+    command = ["dvc", "exp", "run", "-n", args.experiment or args.name, "-m", preset.title]
     command += ["-f"] * args.force + [word for setting in settings for word in ("-S", setting)]
     if args.dry_run:
         print(shlex.join(command))

@@ -34,7 +34,7 @@ def draw_ladder(standings: list[Standing], runs: list[RecordedRun]) -> Figure:
                 va="center",
                 color=COLOURS[change.verdict],
             )
-    names = [f"{each.title}  –  {100 * each.accuracy:.2f} %" for each in standings]
+    names = [f"{each.title} ({each.rung})  –  {100 * each.accuracy:.2f} %" for each in standings]
     axes.set_yticks(range(len(standings)), names)
     axes.set_ylim(len(standings) - 0.5, -0.5)
     axes.set_xscale("log")
@@ -44,7 +44,7 @@ def draw_ladder(standings: list[Standing], runs: list[RecordedRun]) -> Figure:
     low, high = axes.get_xlim()[::-1]
     axes.set_xticks([tick for tick in (0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 50) if low <= tick <= high])
     axes.set_xlabel("test error, logarithmic (fewer errors to the right)")
-    figure.suptitle("Each improvement, seed by seed, and the points it gained on the rung that it builds on")
+    figure.suptitle("Each improvement, seed by seed, and the percentage points it gained on the one it builds on")
     handles = [
         axes.plot([], [], ".", color=BLUE, alpha=0.5, markersize=9, label="one seed")[0],
         axes.plot([], [], "|", color=BLUE, markersize=12, markeredgewidth=2.5, label="mean")[0],

@@ -21,7 +21,9 @@ def draw_loss(steps: pd.DataFrame, history: pd.DataFrame) -> Figure:
     # Faint dots, lines at 0, 0.25 and 0.5, and 0 to 1 on the y axis are the tutorial's; dots above 1 are cut off.
     alpha = min(1.0, max(0.1, 300 / max(len(steps), 1)))
     left.plot(steps["step"], steps["loss"], ".", color=BLUE, alpha=alpha, markersize=4, markeredgewidth=0)
-    left.set(title="Loss of single batches", xlabel="step", ylabel="loss", ylim=(0, 1.0), yticks=(0, 0.25, 0.5, 1))
+    left.set(
+        title="Loss of single batches", xlabel="step", ylabel="loss", ylim=(0, 1.0), yticks=(0, 0.25, 0.5, 0.75, 1)
+    )
     for name, colour, marker in (("train", BLUE, "o"), ("validation", ORANGE, "s")):
         series = history[f"{name}_loss"]
         if series.notna().any():

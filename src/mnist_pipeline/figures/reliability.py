@@ -8,24 +8,34 @@ from matplotlib.figure import Figure
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
 
 
+FEW = 10
+"""Images in a bin below which its accuracy says little, and is drawn faintly."""
+
+
 def draw_reliability(calibration: pd.DataFrame) -> Figure:
     """Accuracy against confidence, and below it how many predictions each bar rests on.
 
     Args:
         calibration: columns ``low``, ``high``, ``count``, ``confidence``, ``accuracy``; a row a bin.
     """
-    figure = new_figure(6.5, 6)
+    figure = new_figure(7, 6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = calibration[calibration["count"] > 0]
     width = calibration["high"] - calibration["low"]
     centre = (calibration["high"] + calibration["low"]) / 2
-    above.bar(centre[filled.index], filled["accuracy"], width[filled.index] * 0.92, color=BLUE, label="accuracy")
+    for bins, alpha, label in (
+        (filled[filled["count"] >= FEW], 1.0, "accuracy"),
+        (filled[filled["count"] < FEW], 0.3, f"of fewer than {FEW} images"),
+    ):
+        if len(bins):
+            place = bins.index
+            above.bar(centre[place], bins["accuracy"], width[place] * 0.92, color=BLUE, alpha=alpha, label=label)
     above.plot(filled["confidence"], filled["confidence"], "s", color=ORANGE, label="mean confidence")
-    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="confidence as accuracy")
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
     above.set(
         title="Reliability of the confidence on the test set", ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.04)
     )
-    above.legend(loc="upper left")
+    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=4, columnspacing=1, handletextpad=0.5)
     below.bar(centre, calibration["count"], width * 0.92, color=GREY)
     below.set(xlabel="confidence", ylabel="test images", yscale="symlog")
     below.set_yticks([0, 10, 100, 1000, 10000], labels=["0", "10", "100", "1,000", "10,000"])

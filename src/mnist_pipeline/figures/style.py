@@ -26,6 +26,7 @@ STYLE: Any = {  # the stubs want each key to be a literal
     "font.size": 11,
     "grid.color": "#E3E3E3",
     "legend.frameon": False,
+    "text.parse_math": False,  # a $ in the name of a class is a dollar
 }
 
 
