@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
 
-
 FEW = 10
 """Images in a bin below which its accuracy says little, and is drawn faintly."""
 
@@ -23,19 +22,15 @@ def draw_reliability(calibration: pd.DataFrame) -> Figure:
     filled = calibration[calibration["count"] > 0]
     width = calibration["high"] - calibration["low"]
     centre = (calibration["high"] + calibration["low"]) / 2
-    for bins, alpha, label in (
-        (filled[filled["count"] >= FEW], 1.0, "accuracy"),
-        (filled[filled["count"] < FEW], 0.3, f"of fewer than {FEW} images"),
-    ):
-        if len(bins):
-            place = bins.index
-            above.bar(centre[place], bins["accuracy"], width[place] * 0.92, color=BLUE, alpha=alpha, label=label)
+    colours = [(BLUE, 1.0 if count >= FEW else 0.3) for count in filled["count"]]
+    label = f"accuracy (pale: of fewer than {FEW} images)"
+    above.bar(centre[filled.index], filled["accuracy"], width[filled.index] * 0.92, color=colours, label=label)
     above.plot(filled["confidence"], filled["confidence"], "s", color=ORANGE, label="mean confidence")
     above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
     above.set(
         title="Reliability of the confidence on the test set", ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.04)
     )
-    above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=4, columnspacing=1, handletextpad=0.5)
+    figure.legend(loc="outside lower center", ncols=3, columnspacing=1, handletextpad=0.5)
     below.bar(centre, calibration["count"], width * 0.92, color=GREY)
     below.set(xlabel="confidence", ylabel="test images", yscale="symlog")
     below.set_yticks([0, 10, 100, 1000, 10000], labels=["0", "10", "100", "1,000", "10,000"])
