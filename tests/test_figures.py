@@ -397,14 +397,15 @@ def test_names_of_classes_do_not_overlap(classes: tuple[str, ...]) -> None:
 
 def test_reliability_draws_bars_where_predictions_are() -> None:
     table = calibration_table([0, 5, 0, 20])
-    above, below = draw_reliability(table).axes
+    figure = draw_reliability(table)
+    above, below = figure.axes
     bars = [patch for patch in above.patches if isinstance(patch, Rectangle)]
     filled = table[table["count"] > 0]
     assert [bar.get_height() for bar in bars] == pytest.approx(filled["accuracy"].tolist())
     assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx([0.375, 0.875])
     counts = [patch.get_height() for patch in below.patches if isinstance(patch, Rectangle)]
     assert counts == [0, 5, 0, 20]
-    assert above.get_legend() is not None
+    assert len(figure.legends) == 1
     dots = above.get_lines()[0]
     assert np.array_equal(np.asarray(dots.get_xdata()), filled["confidence"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
 
@@ -23,14 +24,14 @@ def draw_reliability(calibration: pd.DataFrame) -> Figure:
     width = calibration["high"] - calibration["low"]
     centre = (calibration["high"] + calibration["low"]) / 2
     colours = [(BLUE, 1.0 if count >= FEW else 0.3) for count in filled["count"]]
-    label = f"accuracy (pale: of fewer than {FEW} images)"
-    above.bar(centre[filled.index], filled["accuracy"], width[filled.index] * 0.92, color=colours, label=label)
+    above.bar(centre[filled.index], filled["accuracy"], width[filled.index] * 0.92, color=colours)
     above.plot(filled["confidence"], filled["confidence"], "s", color=ORANGE, label="mean confidence")
     above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
     above.set(
         title="Reliability of the confidence on the test set", ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.04)
     )
-    figure.legend(loc="outside lower center", ncols=3, columnspacing=1, handletextpad=0.5)
+    bars = Patch(color=BLUE, label=f"accuracy (pale: < {FEW} images)")
+    figure.legend(handles=[bars, *above.get_legend_handles_labels()[0]], loc="outside lower center", ncols=3)
     below.bar(centre, calibration["count"], width * 0.92, color=GREY)
     below.set(xlabel="confidence", ylabel="test images", yscale="symlog")
     below.set_yticks([0, 10, 100, 1000, 10000], labels=["0", "10", "100", "1,000", "10,000"])
