@@ -38,7 +38,8 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
             for name, runs in ours.items()
             if kind in name.lower()
         )
-        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=1, label=f"ours, {kind.upper()}")
+        label = f"ours, {kind.upper()}: each point a whole run"
+        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=1, label=label)
     axes.set(xscale="log", xlabel="seconds of training (logarithmic)", ylabel="test accuracy, %", ylim=(95, 100))
     axes.set_yticks([95, 96, 97, 98, 99, 100])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))

@@ -44,7 +44,7 @@ from mnist_pipeline.standings import compare_runs
 SPLITS = 2000
 REPEATS = 3
 MINUTES_LONG_REPEATS = 2
-GROWTH_REPEATS = 2
+GROWTH_REPEATS = 1
 LOOP_ROWS = 20_000
 
 
@@ -85,7 +85,7 @@ def presets() -> dict[str, Any]:
 def contenders() -> dict[str, Any]:
     """Ours, scikit-learn's MLPClassifier, the tutorial's loop and PyTorch's own example, in turn, in one run."""
     found: dict[str, list[Any]] = {name: [] for name in ("loop", "sklearn", "pytorch", *OURS)}
-    for seed in range(5):
+    for seed in range(REPEATS):
         for name, changes in OURS.items():
             found[name].append(train_and_evaluate(changes | {"train.seed": seed, "runtime.numerics": "fast"}))
         found["sklearn"].append(contender("sklearn", "--epochs", "10", "--seed", str(seed)))

@@ -84,11 +84,10 @@ def test_own_data_are_told_of(make_params: MakeParams, files: list[Path], change
     assert "MNIST" not in card.replace("mnist", "")
 
 
+@pytest.mark.slow  # after make repro, which makes the model
 def test_the_example_of_the_committed_card_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     card = (ROOT / "models" / "README.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    if not (ROOT / "models" / "classifier.onnx").exists():
-        pytest.skip("needs the model: dvc repro")
     monkeypatch.chdir(ROOT)
     scope: dict[str, Any] = {}
     exec(code, scope)

@@ -6,12 +6,15 @@ Minutes long: `make test-slow`.
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
+from mnist_pipeline.cli import make_parser
 from tests.conftest import ROOT
 from tests.repository import Repository, make_repository
 
@@ -46,6 +49,9 @@ def elsewhere(command: str) -> tuple[str, str] | None:
 def test_every_command_of_a_page_is_run_somewhere(page: Path) -> None:
     commands = commands_of(page)
     for command in commands:
+        if command.startswith("mnist "):
+            words = shlex.split(command)[1:]
+            make_parser(words[:1]).parse_args(words)  # exits where a flag or a name is not known
         if place := elsewhere(command):
             assert place[1] in (ROOT / place[0]).read_text("utf-8"), command
         elif page.name == "sharing.md":
@@ -83,6 +89,21 @@ def test_commands_run_as_they_stand_there(original: Repository, tmp_path: Path, 
     if name == "own-data.md":
         assert {"digits", "digits-cnn"} <= set(found)
         assert repository.metrics()["accuracy"] > 0.95
+
+
+@pytest.mark.slow
+def test_a_preset_runs_as_an_experiment_of_its_name(original: Repository, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "clone")
+    shutil.copytree(original.path, repository.path, symlinks=True)
+    shutil.copyfile(ROOT / "experiments.yaml", repository.path / "experiments.yaml")
+    repository.run("dvc exp run -S model.optimizer=adam")
+    repository.run("mnist preset mlp-10s -S train.epochs=1")
+    assert "mlp-10s" in repository.run("dvc exp list --name-only").split()
+    params = yaml.safe_load((repository.path / "params.yaml").read_text("utf-8"))
+    assert (params["model"]["optimizer"], params["data"]["deskew"], params["train"]["epochs"]) == ("sgd", True, 1)
+    repository.run("mnist preset mlp-10s --force -S train.epochs=2")  # without --force DVC refuses a name that is taken
+    repository.run("mnist preset mlp-10s -n mine -S train.epochs=1 -S train.seed=1")
+    assert {"mlp-10s", "mine"} <= set(repository.run("dvc exp list --name-only").split())
 
 
 def wait_for_the_queue(repository: Repository) -> None:
