@@ -193,7 +193,7 @@ def growth_lines(found: dict[str, Any]) -> list[str]:
             for unit in ("seconds", "megabytes")
         }
         lines.append(
-            f"| {stage_name} (one epoch), 60,000 rows → 600,000: seconds; peak MB | | "
+            f"| {stage_name}{' (one epoch)' * (stage_name == 'train')}, 60,000 rows → 600,000: seconds; peak MB | | "
             f"{means[60_000, 'seconds']:.1f} → {means[600_000, 'seconds']:.1f}; "
             f"{means[60_000, 'megabytes']:.0f} → {means[600_000, 'megabytes']:.0f} |"
         )
