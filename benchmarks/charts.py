@@ -67,6 +67,9 @@ def draw_growth(found: Measured) -> Figure:
     grid[0][1].set(title="Peak memory by training rows", xlabel="training rows", ylabel="MB, the whole process")
     grid[1][0].set(title="Time by hidden units, one epoch", xlabel="hidden units", ylabel="seconds")
     grid[1][1].set(title="Time by epochs", xlabel="epochs", ylabel="seconds")
+    for axes in grid[0]:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda rows, _: f"{rows / 1000:.0f},000"))
+        axes.set_xticks([60_000, 200_000, 400_000, 600_000])
     for axes in grid.reshape(-1):
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
