@@ -17,6 +17,9 @@ from mnist_pipeline.yaml12 import YamlError, read_yaml
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Value = bool | int | float | str | None | list[int] | list[float] | list[str] | list[list[int]]
 
+OF_TRAINING = ("model", "optimizers", "train", "runtime")
+"""The sections of params.yaml that say how to train, whatever the data."""
+
 
 class LadderError(ValueError):
     """experiments.yaml is missing, is not YAML, or holds a rung that makes no sense."""
@@ -191,10 +194,6 @@ def left_over(overrides: Mapping[str, Value], now: dict[str, Any], committed: di
     of_training = {key for key in before if key.split(".")[0] in OF_TRAINING} | {"data.deskew", "data.scaling"}
     changed = sorted(key for key in of_training - overrides.keys() if before.get(key) != after.get(key))
     return {key: before[key] for key in changed if key in before and key in after}
-
-
-OF_TRAINING = ("model", "optimizers", "train", "runtime")
-"""The sections of params.yaml that say how to train, whatever the data."""
 
 
 def _leaves(content: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
