@@ -187,15 +187,14 @@ def growth_lines(found: dict[str, Any]) -> list[str]:
     result = found["growth"]
     lines = []
     for stage_name in ("validate", "train", "evaluate"):
-        means = {
-            (rows, unit): statistics.mean(run[f"{stage_name}_{unit}"] for run in result["rows"] if run["rows"] == rows)
-            for rows in (60_000, 600_000)
-            for unit in ("seconds", "megabytes")
-        }
+        few, many = (
+            {unit: [run[f"{stage_name}_{unit}"] for run in result["rows"] if run["rows"] == rows]
+             for unit in ("seconds", "megabytes")} for rows in (60_000, 600_000)
+        )  # fmt: skip
         lines.append(
             f"| {stage_name}{' (one epoch)' * (stage_name == 'train')}, 60,000 rows → 600,000: seconds; peak MB | | "
-            f"{means[60_000, 'seconds']:.1f} → {means[600_000, 'seconds']:.1f}; "
-            f"{means[60_000, 'megabytes']:.0f} → {means[600_000, 'megabytes']:.0f} |"
+            f"{spread(few['seconds'], 1)} → {spread(many['seconds'], 1)}; "
+            f"{statistics.mean(few['megabytes']):.0f} → {statistics.mean(many['megabytes']):.0f} |"
         )
     for architecture in ("mlp", "cnn"):
         one, two = (

@@ -43,8 +43,6 @@ from mnist_pipeline.standings import compare_runs
 
 SPLITS = 2000
 REPEATS = 3
-MINUTES_LONG_REPEATS = 2
-GROWTH_REPEATS = 1
 LOOP_ROWS = 20_000
 
 
@@ -89,12 +87,11 @@ def contenders() -> dict[str, Any]:
         for name, changes in OURS.items():
             found[name].append(train_and_evaluate(changes | {"train.seed": seed, "runtime.numerics": "fast"}))
         found["sklearn"].append(contender("sklearn", "--epochs", "10", "--seed", str(seed)))
-        if seed < MINUTES_LONG_REPEATS:
-            found["pytorch"].append(contender("pytorch", "--until", "0.99", "--epochs", "8", "--seed", str(seed)))
-            tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
-            last_step = ["--hidden", "leaky_relu", "--layer-norm", "--seed", str(seed)]
-            ran = run_measured("benchmarks/tutorial_loop.py", *tables, *last_step)
-            found["loop"].append({**json.loads(ran.output), "peak_megabytes": ran.peak_megabytes})
+        found["pytorch"].append(contender("pytorch", "--until", "0.99", "--epochs", "8", "--seed", str(seed)))
+        tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
+        last_step = ["--hidden", "leaky_relu", "--layer-norm", "--seed", str(seed)]
+        ran = run_measured("benchmarks/tutorial_loop.py", *tables, *last_step)
+        found["loop"].append({**json.loads(ran.output), "peak_megabytes": ran.peak_megabytes})
     return found
 
 
@@ -360,7 +357,7 @@ def growth() -> dict[str, Any]:
     with folder() as here:
         for times in (1, 2, 5, 10):
             tables, arrays = enlarged(here / str(times), times)
-            for _ in range(GROWTH_REPEATS):
+            for _ in range(REPEATS):
                 validated = measured_stage("validate", here / "v", tables, {"csv.rows": {"train": None, "test": None}})
                 trained = measured_stage("train", here / "t", {"train": arrays["train"]}, once)
                 stage("export", here / "t", {})
@@ -370,19 +367,17 @@ def growth() -> dict[str, Any]:
         for units in (50, 200, 800, 3200):
             changes = once | {"model.mlp.hidden_units": [units], "optimizers.sgd.learning_rate": 0.02}  # none diverges
             found["hidden_units"] += [
-                {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(GROWTH_REPEATS)
+                {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(REPEATS)
             ]
         for epochs in (1, 5, 10, 20):
             changes = once | {"train.epochs": epochs}
-            found["epochs"] += [
-                {"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(GROWTH_REPEATS)
-            ]
+            found["epochs"] += [{"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(REPEATS)]
         for architecture in ("mlp", "cnn"):
             for cores in (1, 2):
                 changes = once | {"model.architecture": architecture, "train.epochs": 2}
                 found["cores"] += [
                     {"cores": cores, "architecture": architecture} | trained_and_evaluated(here / "c", changes, cores)
-                    for _ in range(GROWTH_REPEATS)
+                    for _ in range(REPEATS)
                 ]
     return found
 

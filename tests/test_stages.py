@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mnist_pipeline import numerics
 from mnist_pipeline.csvs import Block
 from mnist_pipeline.splits import save_split
 from tests.conftest import ROOT, synthetic_split
 
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 STAGES = ("fetch", "validate", "train", "export", "evaluate", "card", "plot")
 
 
 def run(stage: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), "--params", "params.yaml", *flags],
+        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *flags],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.fixture
+def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunHere:
+    """Run a stage in that folder and in this process, which has imported PyTorch already: that takes seconds."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(numerics, "configure", lambda _: None)  # it would come too late here
+
+    def run_here(stage: str, *flags: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", [f"{stage}.py", *flags])
+        status, said = 0, ""
+        try:
+            runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
+        except SystemExit as stop:  # its argument: None, a status, or the last words of status 1
+            status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            said = stop.code if isinstance(stop.code, str) else ""
+        written = capsys.readouterr()
+        return subprocess.CompletedProcess(stage, status, written.out, written.err + said)
+
+    return run_here
 
 
 def assert_refused(ran: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -45,16 +69,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 VALIDATE = (
-    "--train-csv train.csv --test-csv test.csv --train train.safetensors --test test.safetensors "
-    "--facts data.json --balance balance.csv --preview preview.png"
+    "--params params.yaml --train-csv train.csv --test-csv test.csv --train train.safetensors "
+    "--test test.safetensors --facts data.json --balance balance.csv --preview preview.png"
 ).split()
 TRAIN = (
-    "--scratch scratch --train train.safetensors --model m.safetensors --steps s.csv --history h.csv --metrics t.json "
-    "--examples x.safetensors"
+    "--params params.yaml --scratch scratch --train train.safetensors --model m.safetensors --steps s.csv "
+    "--history h.csv --metrics t.json --examples x.safetensors"
 ).split()
 EVALUATE = (
-    "--model m.safetensors --onnx m.onnx --test test.safetensors --metrics e.json --predictions p.csv --classes c.csv "
-    "--calibration r.csv --showcase show.safetensors"
+    "--params params.yaml --model m.safetensors --onnx m.onnx --test test.safetensors --metrics e.json "
+    "--predictions p.csv --classes c.csv --calibration r.csv --showcase show.safetensors"
 ).split()
 
 
@@ -84,8 +108,8 @@ def test_validate_names_a_missing_file(folder: Path) -> None:
     assert_refused(run("validate", folder, *VALIDATE), "train.csv: cannot be read", "No such file")
 
 
-def test_train_without_arrays_says_so(folder: Path) -> None:
-    assert_refused(run("train", folder, *TRAIN), "train: train.safetensors", "validate stage")
+def test_train_without_arrays_says_so(run_here: RunHere) -> None:
+    assert_refused(run_here("train", *TRAIN), "train: train.safetensors", "validate stage")
 
 
 def write_training_arrays(folder: Path) -> None:
@@ -94,7 +118,7 @@ def write_training_arrays(folder: Path) -> None:
     save_split(folder / "train.safetensors", [Block(split.labels, split.images)], 4, split.classes)
 
 
-def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path) -> None:
+def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path, run_here: RunHere) -> None:
     write_training_arrays(folder)
     content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
     content["data"]["validation_size"] = 30
@@ -103,23 +127,20 @@ def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path) -
     content["optimizers"]["sgd"]["learning_rate"] = 1e9
     (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
     (folder / "m.safetensors").write_text("an earlier model")
-    assert_refused(run("train", folder, *TRAIN), "the loss became", "optimizers.sgd.learning_rate")
+    assert_refused(run_here("train", *TRAIN), "the loss became", "optimizers.sgd.learning_rate")
     assert (folder / "m.safetensors").read_text() == "an earlier model"
     assert not (folder / "h.csv").exists()
 
 
-def test_evaluate_without_a_model_says_so(folder: Path) -> None:
-    assert_refused(run("evaluate", folder, *EVALUATE), "evaluate: test.safetensors", "validate stage")
+def test_evaluate_without_a_model_says_so(run_here: RunHere) -> None:
+    assert_refused(run_here("evaluate", *EVALUATE), "evaluate: test.safetensors", "validate stage")
 
 
-def test_card_and_export_without_a_model_say_so(folder: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, str(ROOT / "stages" / "export.py"), "--model", "m.safetensors", "--onnx", "m.onnx"],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def test_card_and_export_without_a_model_say_so(run_here: RunHere) -> None:
+    ran = run_here("export", "--model", "m.safetensors", "--onnx", "m.onnx")
     assert_refused(ran, "export: m.safetensors: must be a model that the train stage wrote")
     flags = "--model m --onnx o --facts d.json --train-metrics t.json --test-metrics e.json --classes c.csv --card r.md"
-    assert_refused(run("card", folder, *flags.split()), "card: ", "No such file", "d.json")
+    assert_refused(run_here("card", "--params", "params.yaml", *flags.split()), "card: ", "No such file", "d.json")
 
 
 PROBE = """
@@ -138,18 +159,16 @@ finally:
 """
 
 
-@pytest.mark.parametrize("numerics", ["portable", "fast"])
-def test_numerics_hold_inside_a_real_training_process(folder: Path, numerics: str) -> None:
+def test_portable_numerics_hold_inside_a_real_training_process(folder: Path) -> None:
     write_training_arrays(folder)
     content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
     content["data"]["validation_size"] = 30
     content["train"]["epochs"] = 1
-    content["runtime"]["numerics"] = numerics
     (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
     free = {name: value for name, value in os.environ.items() if "THREADS" not in name and name != "OPENBLAS_CORETYPE"}
     script = str(ROOT / "stages" / "train.py")
     ran = subprocess.run(
-        [sys.executable, "-c", PROBE, script, "--params", "params.yaml", *TRAIN],
+        [sys.executable, "-c", PROBE, script, *TRAIN],
         cwd=folder,
         env=free,
         capture_output=True,
@@ -157,9 +176,6 @@ def test_numerics_hold_inside_a_real_training_process(folder: Path, numerics: st
         check=True,
     )
     seen = json.loads(ran.stdout.splitlines()[-1])
-    if numerics == "portable":
-        assert set(seen["threads"]) == {1}
-        assert seen["capability"] in ("AVX2", "DEFAULT")
-        assert seen["mkl"] == "COMPATIBLE"
-    else:
-        assert seen["mkl"] is None
+    assert set(seen["threads"]) == {1}
+    assert seen["capability"] in ("AVX2", "DEFAULT")
+    assert seen["mkl"] == "COMPATIBLE"
