@@ -32,7 +32,7 @@ from mnist_pipeline.training import (
     score,
     summary,
 )
-from tests.conftest import synthetic_split
+from tests.conftest import DIGITS, synthetic_split
 
 MakeParams = Callable[..., Params]
 
@@ -55,7 +55,7 @@ SMALL = {"model.mlp.hidden_units": [12], "train.epochs": 2, "train.batch_size": 
 
 def trained(params: Params, train: Samples, validation: Samples = NOTHING) -> tuple[Classifier, History]:
     side = train.images.shape[1]
-    classifier = new_classifier(side, tuple("0123456789"), UNIT, params.model, params.train.seed)
+    classifier = new_classifier(side, DIGITS, UNIT, params.model, params.train.seed)
     return classifier, fit(classifier, train, validation, params.train, params.optimizers)
 
 
@@ -201,7 +201,7 @@ def test_batches_give_the_weights_of_a_plain_loop(make_params: MakeParams, batch
 def test_it_learns(make_params: MakeParams, scaling: str, changes: dict[str, Any]) -> None:
     params = make_params({"model.mlp.hidden_units": [30], "train.epochs": 8, "train.batch_size": 32, **changes})
     train, validation = samples(600), samples(200, seed=1)
-    classifier = new_classifier(8, tuple("0123456789"), scaling_of(train, scaling), params.model, 0)
+    classifier = new_classifier(8, DIGITS, scaling_of(train, scaling), params.model, 0)
     history = fit(classifier, train, validation, params.train, params.optimizers)
     first, last = history.epochs[0], history.epochs[-1]
     assert last.validation_accuracy is not None
@@ -234,7 +234,7 @@ def test_the_seed_decides_the_order_as_well(make_params: MakeParams) -> None:
     results = []
     for seed in (1, 2):
         params = make_params({**SMALL, "train.seed": seed})
-        classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, seed=0)
+        classifier = new_classifier(8, DIGITS, UNIT, params.model, seed=0)
         fit(classifier, samples(100), NOTHING, params.train, params.optimizers)
         results.append(weights_of(classifier))
     assert not torch.allclose(results[0], results[1], atol=1e-4)
@@ -249,7 +249,7 @@ def test_every_sample_is_visited_once_an_epoch(
 ) -> None:
     images = torch.arange(rows, dtype=torch.uint8).reshape(rows, 1, 1)  # the image tells the row
     params = make_params({**SMALL, "train.batch_size": batch_size, "train.epochs": 3})
-    classifier = new_classifier(1, tuple("0123456789"), UNIT, params.model, 0)
+    classifier = new_classifier(1, DIGITS, UNIT, params.model, 0)
     visited: list[list[int]] = []
     classifier.network.register_forward_pre_hook(
         lambda _, args: visited.append((args[0] * 255).round().to(torch.int64).flatten().tolist())
@@ -344,6 +344,19 @@ def test_validation_figures_are_of_the_weights_at_the_end(make_params: MakeParam
     assert last.validation_loss != history.epochs[0].validation_loss
 
 
+def test_history_is_of_one_pass_and_the_summary_of_the_predictions(make_params: MakeParams) -> None:
+    train, validation = samples(100), samples(40, seed=1)
+    params = make_params({**SMALL, "model.test_time_shift": 1})
+    classifier = new_classifier(8, DIGITS, UNIT, params.model, 0, deskew=True)
+    last = fit(classifier, train, validation, params.train, params.optimizers).epochs[-1]
+    loss_of = make_loss("cross_entropy")
+    ended = summary(classifier, train, validation, History([last], []))
+    assert (ended["validation_loss"], ended["validation_accuracy"]) == score(classifier, validation, loss_of)
+    assert ended["validation_loss"] != last.validation_loss
+    classifier.params = make_params(SMALL).model  # without a shift
+    assert (last.validation_loss, last.validation_accuracy) == score(classifier, validation, loss_of)
+
+
 def test_validation_does_not_change_training(make_params: MakeParams) -> None:
     with_validation, without = (
         trained(make_params(SMALL), samples(100), validation)[0] for validation in (samples(30, seed=1), NOTHING)
@@ -410,7 +423,7 @@ def test_a_validation_loss_that_is_no_number_is_no_success(make_params: MakePara
 @pytest.mark.parametrize("number", [1, 999, 1000, 1001, 2000, 2001])
 def test_predict_scores_every_sample_in_order(make_params: MakeParams, number: int) -> None:
     assert classifier_module.SCORED_AT_ONCE == 1000
-    classifier = new_classifier(2, tuple("0123456789"), UNIT, make_params({"model.mlp.hidden_units": [3]}).model, 0)
+    classifier = new_classifier(2, DIGITS, UNIT, make_params({"model.mlp.hidden_units": [3]}).model, 0)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (number, 2, 2)).astype(np.uint8))
     classifier.train()
     outputs = predict(classifier, images)
@@ -460,11 +473,11 @@ def test_samples_are_the_rows_asked_for_in_that_order() -> None:
 
 
 @pytest.mark.parametrize("validated", [True, False])
-def test_summary_is_of_the_last_epoch(make_params: MakeParams, validated: bool) -> None:
-    classifier = new_classifier(8, tuple("0123456789"), UNIT, make_params({"model.mlp.hidden_units": [12]}).model, 0)
-    loss, accuracy = (0.3, 0.8) if validated else (None, None)
-    epochs = [Epoch(1, 0.1, 0.9, 0.8, 0.5, 0.6), Epoch(2, 0.1, 0.2, loss, 0.9, accuracy)]
+def test_summary_is_of_the_last_epoch_and_the_predictions(make_params: MakeParams, validated: bool) -> None:
+    classifier = new_classifier(8, DIGITS, UNIT, make_params({"model.mlp.hidden_units": [12]}).model, 0)
+    epochs = [Epoch(1, 0.1, 0.9, 0.8, 0.5, 0.6), Epoch(2, 0.1, 0.2, 0.3, 0.9, 0.8)]
     validation = samples(30) if validated else NOTHING
+    loss, accuracy = score(classifier, validation, make_loss("cross_entropy")) if validated else (None, None)
     assert summary(classifier, samples(50), validation, History(epochs, [Step(1, 5.0)])) == {
         "validation_accuracy": accuracy,
         "validation_loss": loss,
@@ -486,7 +499,7 @@ def test_standard_scaling_of_pixels_that_are_all_alike_is_refused() -> None:
 @pytest.mark.parametrize("shift", [0, 1])
 def test_examples_are_the_first_images_and_what_augmentation_makes_of_them(make_params: MakeParams, shift: int) -> None:
     params = make_params({"train.augmentation.shift": shift}).train
-    classifier = new_classifier(8, tuple("0123456789"), UNIT, make_params().model, 0)
+    classifier = new_classifier(8, DIGITS, UNIT, make_params().model, 0)
     found = examples_of(classifier, samples(300), params)
     assert np.array_equal(found.originals, samples(300).images[:8].numpy())
     if not shift:
@@ -501,7 +514,7 @@ def test_training_with_deskewing_is_training_on_deskewed_images(make_params: Mak
     params = make_params(SMALL | {"train.augmentation.shift": 1})
     train, validation = samples(200), samples(80, seed=9)
     upright = [Samples(deskewed(each.images), each.labels) for each in (train, validation)]
-    classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, params.train.seed, deskew=True)
+    classifier = new_classifier(8, DIGITS, UNIT, params.model, params.train.seed, deskew=True)
     history = fit(classifier, train, validation, params.train, params.optimizers)
     expected, expected_history = trained(params, *upright)
     assert torch.equal(weights_of(classifier), weights_of(expected))
