@@ -55,9 +55,9 @@ class Ran:
     peak_megabytes: float
 
 
-def run_measured(*arguments: str | Path, cores: int = 2) -> Ran:
-    """Run Python as DVC would in this checkout, on so many cores."""
-    usable = sorted(os.sched_getaffinity(0))[:cores]
+def run_measured(*arguments: str | Path, cores: int = 2, first: int = 0) -> Ran:
+    """Run Python as DVC would in this checkout, on so many cores, from the first or a later one."""
+    usable = sorted(os.sched_getaffinity(0))[first : first + cores]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()

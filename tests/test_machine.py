@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mnist_pipeline import machine
-from mnist_pipeline.machine import describe_machine, differences, supports_portable
+from mnist_pipeline.machine import describe_machine, differences, multiplies_bfloat16, supports_portable
 
 
 def test_the_description_names_the_packages_and_is_json() -> None:
@@ -51,6 +51,14 @@ def test_which_machines_can_hold_the_bits(
     monkeypatch.setattr("platform.machine", lambda: processor)
     monkeypatch.setattr(machine, "_cpuinfo", lambda: f"model name\t: X\nflags\t\t: {flags}\n")
     assert supports_portable() is expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("avx2 amx_bf16 fma", True), ("avx512_bf16", True), ("avx512f avx2 amx_tile", False)]
+)
+def test_which_cpus_multiply_bfloat16(monkeypatch: pytest.MonkeyPatch, flags: str, expected: bool) -> None:
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: f"flags : {flags}\n")
+    assert multiplies_bfloat16() is expected
 
 
 def test_where_they_cannot_hold_one_line_says_so() -> None:

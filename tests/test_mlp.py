@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from mnist_pipeline.models.linear import SMALLEST_BATCH, Linear
 from mnist_pipeline.models.registry import build_network
 from mnist_pipeline.params import Params
 
@@ -177,3 +178,11 @@ def test_layer_norm_sees_what_the_activation_gives(make_params: MakeParams) -> N
     hidden = network[:3](torch.rand(5, 4) + 0.5).detach()
     assert torch.allclose(hidden.mean(dim=1), torch.zeros(5), atol=1e-6)  # a relu after it would lift the mean
     assert hidden.min() < 0
+
+
+def test_in_mixed_numerics_a_linear_layer_gives_float32() -> None:
+    layer, inputs = Linear(64, 10), torch.rand(SMALLEST_BATCH, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = layer(inputs.to(torch.bfloat16))
+    assert outputs.dtype == torch.float32
+    assert torch.equal(outputs, layer(inputs.to(torch.bfloat16).to(torch.float32)))

@@ -47,14 +47,15 @@ def test_portable_overrides_what_was_set() -> None:
     assert (after["OMP_NUM_THREADS"], after["ATEN_CPU_CAPABILITY"]) == ("1", "avx2")
 
 
-def test_fast_sets_nothing() -> None:
-    before, after = environment_after("fast", OMP_NUM_THREADS="8")
+@pytest.mark.parametrize("name", ["fast", "mixed"])
+def test_the_others_set_nothing(name: str) -> None:
+    before, after = environment_after(name, OMP_NUM_THREADS="8")
     assert before == after
 
 
 @pytest.mark.parametrize("name", ["", "Portable", "exact", "none"])
 def test_another_name_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"must be 'portable' or 'fast', was '{name}'"):
+    with pytest.raises(ValueError, match=f"must be 'portable', 'fast' or 'mixed', was '{name}'"):
         numerics.configure(name)
 
 

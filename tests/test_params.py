@@ -129,7 +129,7 @@ VALUES: dict[str, tuple[dict[str, str], str]] = {
     "unknown scaling": ({"data.scaling": "none"}, "data.scaling must be 'unit' or 'standard', was 'none'"),
     "unknown numerics": (
         {"runtime.numerics": "Portable"},
-        "runtime.numerics must be 'portable' or 'fast', was 'Portable'",
+        "runtime.numerics must be 'portable', 'fast' or 'mixed', was 'Portable'",
     ),
     "hidden_units no list": (
         {"model.mlp.hidden_units": "200"},

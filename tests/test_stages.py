@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mnist_pipeline import numerics
+from mnist_pipeline import machine, numerics
 from mnist_pipeline.csvs import Block
 from mnist_pipeline.splits import save_split
 from tests.conftest import ROOT, synthetic_split
@@ -157,6 +157,23 @@ finally:
         "mkl": os.environ.get("MKL_CBWR"),
     }))
 """
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "warned"), [("mixed", "avx2", 1), ("mixed", "amx_bf16", 0), ("fast", "avx2", 0)]
+)
+def test_train_says_where_mixed_numerics_do_not_pay(
+    folder: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch, name: str, flags: str, warned: int
+) -> None:
+    write_training_arrays(folder)
+    content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
+    content["data"]["validation_size"], content["train"]["epochs"] = 30, 1
+    content["runtime"]["numerics"] = name
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: f"flags : {flags}\n")
+    ran = run_here("train", *TRAIN)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("no instructions for bfloat16: runtime.numerics=fast takes less time") == warned
 
 
 def test_portable_numerics_hold_inside_a_real_training_process(folder: Path) -> None:

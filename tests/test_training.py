@@ -510,6 +510,38 @@ def test_examples_are_the_first_images_and_what_augmentation_makes_of_them(make_
     assert len(np.unique(versions, axis=0)) == 88
 
 
+MIXED_CNN = {
+    "model.architecture": "cnn", "model.cnn.channels": [[16], [16]], "train.epochs": 4, "train.batch_size": 32,
+    "optimizers.sgd.learning_rate": 0.1,
+}  # fmt: skip
+
+
+def test_mixed_numerics_multiply_in_bfloat16_and_keep_float32_weights(make_params: MakeParams) -> None:
+    params, train, validation = make_params(MIXED_CNN), samples(600), samples(200, seed=1)
+    seen: set[tuple[bool, torch.dtype]] = set()
+
+    def note(module: nn.Module, _: Any, output: Tensor) -> None:
+        seen.add((module.training, output.dtype))
+
+    runs = []
+    for mixed in (True, True, False):
+        classifier = new_classifier(8, DIGITS, UNIT, params.model, 0)
+        for module in classifier.modules():
+            if isinstance(module, nn.Conv2d) and mixed:
+                module.register_forward_hook(note)
+        history = fit(classifier, train, validation, params.train, params.optimizers, mixed=mixed)
+        runs.append((weights_of(classifier), history))
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
+    assert {tensor.dtype for tensor in classifier.state_dict().values()} <= {torch.float32, torch.int64}
+    (one, first), (two, second), (exact, third) = runs
+    assert torch.equal(one, two)
+    assert first == second
+    assert not torch.equal(one, exact)
+    accuracies = [history.epochs[-1].validation_accuracy or 0 for history in (first, third)]
+    assert accuracies[0] > 0.95
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.03)
+
+
 def test_training_with_deskewing_is_training_on_deskewed_images(make_params: MakeParams) -> None:
     params = make_params(SMALL | {"train.augmentation.shift": 1})
     train, validation = samples(200), samples(80, seed=9)

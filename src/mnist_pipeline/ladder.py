@@ -50,7 +50,7 @@ class Preset(Section):
 
     Attributes:
         title: what it trains, in a few words.
-        budget_seconds: of training, on two cores, with numerics fast.
+        budget_seconds: of training, on two cores.
         overrides: new values of keys of params.yaml.
     """
 

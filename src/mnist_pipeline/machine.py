@@ -30,6 +30,11 @@ def supports_portable() -> bool:
     return platform.system() == "Linux" and platform.machine() == "x86_64" and {"avx2", "fma"} <= _cpu_flags()
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for products of bfloat16."""
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_cpu_flags())
+
+
 def differences(recorded: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """What differs between two machines, a line each: "name: recorded, here"."""
     lines = []

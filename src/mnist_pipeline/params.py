@@ -315,7 +315,7 @@ class PlotParams(Section):
 class RuntimeParams(Section):
     """How the arithmetic is done; see numerics.py."""
 
-    numerics: Literal["portable", "fast"]
+    numerics: Literal["portable", "fast", "mixed"]
     device: Literal["cpu", "cuda"]
 
 

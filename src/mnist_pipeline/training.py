@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
@@ -125,6 +126,7 @@ def fit(
     params: TrainParams,
     optimizers: OptimizersParams,
     checkpoint: Checkpoint | None = None,
+    mixed: bool = False,
 ) -> History:
     """Train a classifier in place, on the device where it is.
 
@@ -135,6 +137,8 @@ def fit(
         params: the loop.
         optimizers: each optimizer's settings.
         checkpoint: where to keep the state, and to go on from if it is there, to the same bits.
+        mixed: whether the network multiplies in bfloat16, forwards and backwards; weights, batch norm's sums, the loss
+            and the optimizer are float32 all the same (Micikevicius et al. 2018).
 
     Raises:
         TrainingError: the loss or a weight became infinite or NaN; the message says where.
@@ -149,6 +153,7 @@ def fit(
     schedule = make_schedule(params, optimizer, params.epochs * math.ceil(len(train) / params.batch_size))
     step = optimizer.step if schedule is not None else make_step(optimizer)
     blocks = _Blocks(classifier, train, params)
+    arithmetic = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
     now = _resumed(checkpoint, classifier, optimizer, schedule) or _Progress()
     while now.epoch <= params.epochs:
         classifier.train()
@@ -158,7 +163,8 @@ def fit(
             for block in blocks.of_epoch(now.epoch, now.batch):
                 taken = []
                 for inputs, labels in block.batches(params.batch_size):
-                    outputs = classifier.network(inputs)
+                    with arithmetic:
+                        outputs = classifier.network(inputs).float()
                     loss = loss_of(outputs, labels)
                     for weight in weights:
                         weight.grad = None

@@ -22,12 +22,12 @@ class Linear(nn.Linear):
     """PyTorch's linear layer, with the same parameters and initialisation, computed by oneDNN where it can be."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs, float32 (n, out_features), for inputs, float32 (n, in_features)."""
+        """Outputs, float32 (n, out_features), for inputs, float32 (n, in_features), or bfloat16 in mixed numerics."""
         if torch.compiler.is_exporting() or inputs.device.type != "cpu" or not HAS_ONEDNN:
             return super().forward(inputs)  # other runtimes know PyTorch's own layer
         if len(inputs) < SMALLEST_BATCH:
             return super().forward(inputs)
-        outputs: Tensor = _OneDnnLinear.apply(inputs, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        outputs: Tensor = _OneDnnLinear.apply(inputs.to(torch.float32), self.weight, self.bias)  # type: ignore[no-untyped-call]
         return outputs
 
 
