@@ -219,16 +219,19 @@ def preset_table(found: dict[str, Any]) -> str:
     if "presets" not in found:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-    rows = [["preset", "what", "test accuracy", "validation", "seconds", "seconds, portable"]]
+    rows = [["preset", "what", "test accuracy", "validation", "seconds", "seconds, fast", "seconds, portable"]]
     for name, preset in ladder.presets.items():
         runs = [run for run in result["runs"].get(name, []) if run["settings"] == settings_digest(preset.overrides)]
         if not runs:
-            rows.append([f"`{name}`", preset.title, "not measured", "", "", ""])
+            rows.append([f"`{name}`", preset.title, "not measured", "", "", "", ""])
             continue
+        validation = [each for each in column(runs, "validation_accuracy") if each is not None]
+        fast = result.get("fast_seconds", {}).get(name)
         rows.append([
             f"`{name}`", preset.title, spread(column(runs, "accuracy"), 4),
-            spread(column(runs, "validation_accuracy"), 4).split(" (")[0],
-            spread(column(runs, "training_seconds"), 1).split(" (")[0], f"{result['portable_seconds'][name]:.0f}",
+            spread(validation, 4).split(" (")[0] if validation else "all rows trained on",
+            spread(column(runs, "training_seconds"), 1).split(" (")[0], "the same" if fast is None else f"{fast:.0f}",
+            f"{result['portable_seconds'][name]:.0f}",
         ])  # fmt: skip
     return "\n".join(markdown(rows))
 

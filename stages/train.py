@@ -33,7 +33,7 @@ def main() -> None:
     from mnist_pipeline.examples import save_examples
     from mnist_pipeline.files import write_csv, write_json
     from mnist_pipeline.holdout import HoldOutError, hold_out
-    from mnist_pipeline.machine import describe_machine, multiplies_bfloat16
+    from mnist_pipeline.machine import describe_machine
     from mnist_pipeline.models.registry import ArchitectureError
     from mnist_pipeline.splits import SplitError, load_split
     from mnist_pipeline.training import (
@@ -66,12 +66,7 @@ def main() -> None:
         portable = params.runtime.numerics == "portable" and params.runtime.device == "cpu"
         key = run_key(settings, args.train, own_modules(), None if portable else describe_machine())
         checkpoint = Checkpoint(args.scratch, key)
-        mixed = params.runtime.numerics == "mixed"
-        if mixed and params.runtime.device == "cpu" and not multiplies_bfloat16():
-            print(
-                "train: this CPU has no instructions for bfloat16: runtime.numerics=fast takes less time",
-                file=sys.stderr,
-            )
+        mixed = numerics.multiplies_in_bfloat16(params.runtime.numerics, params.runtime.device)
         started = time.perf_counter()
         history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint, mixed)
     except (numerics.DeviceError, SplitError, HoldOutError, ArchitectureError, TrainingError) as error:

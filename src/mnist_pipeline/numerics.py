@@ -7,9 +7,9 @@
 - MKL's COMPATIBLE mode, the only one that Intel promises to agree across vendors;
 - no AVX-512 in NumPy and OpenBLAS.
 
-``fast`` leaves every library its own choice: the same bits on the same machine only. ``mixed`` does, too, and has
-training multiply in bfloat16 (Micikevicius et al. 2018): numbers of 8 significant bits, summed in float32, in a
-fraction of the time where the CPU has instructions for them. Weights and predictions stay float32.
+``fast`` leaves every library its own choice: the same bits on the same machine only. ``mixed`` does, too, and where the
+CPU has instructions for bfloat16, training multiplies in it (Micikevicius et al. 2018): numbers of 8 significant bits,
+summed in float32, in a fraction of the time. Weights and predictions stay float32.
 
 The libraries read these variables once, when they first load. So ``configure`` must run before NumPy or torch
 is imported in this process; the stages import both after it.
@@ -21,7 +21,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mnist_pipeline.machine import supports_portable
+from mnist_pipeline.machine import multiplies_bfloat16, supports_portable
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,14 @@ def configure(numerics: str) -> None:
                 "numerics: this is no x86-64 Linux with AVX2; results may differ in their last digits", file=sys.stderr
             )
         os.environ.update(PORTABLE_ENVIRONMENT)
+
+
+def multiplies_in_bfloat16(numerics: str, device: str) -> bool:
+    """Whether training is to multiply in bfloat16: with "mixed" numerics, where the device can."""
+    if numerics == "mixed" and device == "cpu" and not multiplies_bfloat16():
+        print("train: this CPU has no instructions for bfloat16; training in float32", file=sys.stderr)
+        return False
+    return numerics == "mixed"
 
 
 class DeviceError(ValueError):
