@@ -18,7 +18,7 @@ Measured = dict[str, Any]
 
 def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
     """Test accuracy over seconds of training, everyone in one chart; time is logarithmic."""
-    figure = new_figure(8, 5)
+    figure = new_figure(8, 5.8)
     axes = figure.subplots()
     courses: dict[str, list[tuple[list[float], list[float]]]] = {
         "the tutorial's loop": [(list(accumulate(run["epoch_seconds"])), run["accuracies"]) for run in found["loop"]],
@@ -44,7 +44,7 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
     axes.set_yticks([95, 96, 97, 98, 99, 100])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     figure.suptitle("Accuracy over training time, on the same two cores")
     return figure
 

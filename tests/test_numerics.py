@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mnist_pipeline import numerics
+from mnist_pipeline import machine, numerics
 from mnist_pipeline.numerics import PORTABLE_ENVIRONMENT
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -51,6 +51,23 @@ def test_portable_overrides_what_was_set() -> None:
 def test_the_others_set_nothing(name: str) -> None:
     before, after = environment_after(name, OMP_NUM_THREADS="8")
     assert before == after
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "flags", "expected"),
+    [
+        ("mixed", "cpu", "avx2 amx_bf16", True),
+        ("mixed", "cpu", "avx2 avx512f", False),
+        ("mixed", "cuda", "avx2", True),
+        ("fast", "cpu", "avx2 amx_bf16", False),
+        ("portable", "cpu", "avx2 amx_bf16", False),
+    ],
+)
+def test_training_multiplies_in_bfloat16_where_it_is_asked_for_and_can_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, device: str, flags: str, expected: bool
+) -> None:
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: f"flags : {flags}\n")
+    assert numerics.multiplies_in_bfloat16(name, device) is expected
 
 
 @pytest.mark.parametrize("name", ["", "Portable", "exact", "none"])

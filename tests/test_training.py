@@ -542,9 +542,10 @@ def test_mixed_numerics_multiply_in_bfloat16_and_keep_float32_weights(make_param
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.03)
 
 
-def test_training_with_deskewing_is_training_on_deskewed_images(make_params: MakeParams) -> None:
+@pytest.mark.parametrize("held_out", [80, 0])
+def test_training_with_deskewing_is_training_on_deskewed_images(make_params: MakeParams, held_out: int) -> None:
     params = make_params(SMALL | {"train.augmentation.shift": 1})
-    train, validation = samples(200), samples(80, seed=9)
+    train, validation = samples(200), samples(80, seed=9) if held_out else NOTHING
     upright = [Samples(deskewed(each.images), each.labels) for each in (train, validation)]
     classifier = new_classifier(8, DIGITS, UNIT, params.model, params.train.seed, deskew=True)
     history = fit(classifier, train, validation, params.train, params.optimizers)
