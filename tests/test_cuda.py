@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from mnist_pipeline import numerics
+from mnist_pipeline import numerics, objective
 from mnist_pipeline.classifier import UNIT, Classifier, new_classifier
 from mnist_pipeline.params import Params
 from mnist_pipeline.training import fit, samples_of
@@ -24,6 +25,12 @@ EVERYTHING: dict[str, Any] = {
     "train.augmentation.elastic_alpha": 5,
     "model.cnn.channels": [[4], [6]],
 }
+ARCHITECTURES = ["mlp", "cnn"]
+LOSSES = {
+    "cross_entropy": {"model.loss": "cross_entropy"},
+    "mse": {"model.loss": "mse", "model.output_activation": "sigmoid"},
+    "bce": {"model.loss": "bce", "model.output_activation": "sigmoid"},
+}
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -32,8 +39,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
 
 
-def trained(params: Params, rows: int) -> Classifier:
-    classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, 0).to(numerics.device("cuda"))
+def trained(params: Params, rows: int, device: str = "cuda") -> Classifier:
+    classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, 0).to(numerics.device(device))
     samples = samples_of(synthetic_split(rows), np.arange(rows))
     fit(classifier, samples, samples, params.train, params.optimizers)
     return classifier
@@ -49,8 +56,50 @@ def test_the_cpu_is_always_there() -> None:
     assert numerics.device("cpu") == torch.device("cpu")
 
 
+class Looks(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts how often the host asks for a number that a tensor holds, for which it would wait for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_looks_are_counted() -> None:
+    with Looks() as looks:  # type: ignore[no-untyped-call]
+        assert torch.ones(2).sum().item() == 2
+        assert bool(torch.ones(2).any())
+    assert looks.count == 2
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("optimizer", "schedule"), [("sgd", "one_cycle"), ("adam", "constant")])
+def test_no_step_looks_at_a_number(
+    make_params: MakeParams,
+    monkeypatch: pytest.MonkeyPatch,
+    loss: str,
+    architecture: str,
+    optimizer: str,
+    schedule: str,
+) -> None:
+    """On a CPU, by the functions that a GPU has: many steps of an epoch ask for as many numbers as few do."""
+    monkeypatch.setattr(objective, "_binary_cross_entropy", objective._binary_cross_entropy_unseen)
+    choices = {"model.architecture": architecture, "model.optimizer": optimizer, "train.schedule": schedule}
+    params = make_params(EVERYTHING | LOSSES[loss] | choices)
+    counts = []
+    for rows in (64, 320):
+        with Looks() as looks:  # type: ignore[no-untyped-call]
+            trained(params, rows, "cpu")
+        counts.append(looks.count)
+    assert counts[0] == counts[1]
+
+
 @on_a_gpu
-@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_one_seed_gives_the_same_bits_twice(make_params: MakeParams, architecture: str) -> None:
     params = make_params(EVERYTHING | {"model.architecture": architecture})
     first, second = trained(params, 400), trained(params, 400)
@@ -59,9 +108,12 @@ def test_one_seed_gives_the_same_bits_twice(make_params: MakeParams, architectur
 
 
 @on_a_gpu
-@pytest.mark.parametrize("architecture", ["mlp", "cnn"])
-def test_the_host_waits_as_often_for_many_steps_as_for_few(make_params: MakeParams, architecture: str) -> None:
-    params = make_params(EVERYTHING | {"model.architecture": architecture})
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_host_waits_as_often_for_many_steps_as_for_few(
+    make_params: MakeParams, architecture: str, loss: str
+) -> None:
+    params = make_params(EVERYTHING | LOSSES[loss] | {"model.architecture": architecture})
     waits = []
     for rows in (100, 1000):
         torch.cuda.set_sync_debug_mode("warn")

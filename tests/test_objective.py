@@ -11,7 +11,13 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from mnist_pipeline.objective import make_loss, make_optimizer, make_schedule, make_step
+from mnist_pipeline.objective import (
+    _binary_cross_entropy_unseen,
+    make_loss,
+    make_optimizer,
+    make_schedule,
+    make_step,
+)
 from mnist_pipeline.params import OptimizersParams, Params, TrainParams
 
 MakeParams = Callable[..., Params]
@@ -61,6 +67,24 @@ def test_loss_of_nan_is_nan(name: str) -> None:
     loss = make_loss(name)(outputs, torch.tensor([0, 1]))
     assert math.isnan(loss.item())
     loss.backward()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_bce_without_a_look_at_the_outputs_is_the_same(missing: bool) -> None:
+    outputs = torch.rand(16, 5, generator=torch.Generator().manual_seed(1))
+    outputs[3, 2] = math.nan if missing else 0.25
+    labels = torch.arange(16) % 5
+    one, other = (outputs.clone().requires_grad_() for _ in range(2))
+    seen = make_loss("bce")(one, labels)
+    unseen = _binary_cross_entropy_unseen(other, labels)
+    assert torch.equal(seen.isnan(), torch.tensor(missing))
+    torch.testing.assert_close(unseen, seen, rtol=0, atol=0, equal_nan=True)
+    if not missing:
+        seen.backward()  # type: ignore[no-untyped-call]
+        unseen.backward()  # type: ignore[no-untyped-call]
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.equal(one.grad, other.grad)
 
 
 def test_unknown_names_are_refused(make_params: MakeParams) -> None:

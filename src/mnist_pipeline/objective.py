@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -34,13 +35,22 @@ def make_loss(name: str) -> Loss:
 
 
 def _binary_cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    if outputs.isnan().any():
-        return outputs.mean()  # NaN, as the other losses are; torch's own refuses with an error of its own
-    return F.binary_cross_entropy(outputs, _one_hot(outputs, labels))
+    """The mean, or NaN where an output is NaN: torch's own refuses NaN on a CPU, and on a GPU ends the process."""
+    if outputs.device.type != "cpu":
+        return _binary_cross_entropy_unseen(outputs, labels)
+    return outputs.mean() if outputs.isnan().any() else F.binary_cross_entropy(outputs, _one_hot(outputs, labels))
+
+
+def _binary_cross_entropy_unseen(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The same without a look at the outputs, for which the host would wait for the GPU at every step."""
+    missing = outputs.isnan()
+    loss = F.binary_cross_entropy(outputs.masked_fill(missing, 0.5), _one_hot(outputs, labels))
+    return torch.where(missing.any(), math.nan, loss)
 
 
 def _one_hot(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
+    # Not F.one_hot, which looks at the labels first.
+    return torch.zeros_like(outputs).scatter_(1, labels[:, None], 1.0)
 
 
 def make_optimizer(name: str, params: OptimizersParams, parameters: Iterable[nn.Parameter]) -> Optimizer:
