@@ -50,7 +50,7 @@ bench: $(READY) ## Measure accuracy and speed anew, into benchmarks/results (tak
 
 .PHONY: plots-page
 plots-page: $(READY) ## Write .dvc/plots.html anew, the page of `dvc plots show`
-	$(RUN) python -m mnist_pipeline.plots_page .dvc/plots.html
+	$(RUN) python -m mnist_pipeline.cli.plots_page .dvc/plots.html
 
 .PHONY: setup
 setup: $(READY) ## Make .venv and nothing else

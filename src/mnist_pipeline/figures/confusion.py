@@ -1,6 +1,8 @@
-"""Which classes are taken for which."""
+"""The confusion matrix."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,8 @@ MOST_NUMBERS = 20
 LARGEST = 18.0  # inches
 
 
-def draw_confusion(predictions: pd.DataFrame, classes: tuple[str, ...]) -> Figure:
-    """The confusion matrix. The colour shows mistakes alone: beside the right answers they would all look white.
+def draw_confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> Figure:
+    """Draw the confusion matrix. The colour shows mistakes alone: beside the correct ones they would all look white.
 
     Args:
         predictions: columns ``actual`` and ``predicted``, names of classes.

@@ -1,4 +1,4 @@
-"""How the loss fell: batch by batch, as the tutorial draws it, and by epoch against the validation rows."""
+"""The loss by batch, as the tutorial draws it, and by epoch, training against validation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mnist_pipeline.figures.style import BLUE, ORANGE, new_figure
 
 
 def draw_loss(steps: pd.DataFrame, history: pd.DataFrame) -> Figure:
-    """Two panels.
+    """Draw the loss of single batches beside the mean loss by epoch.
 
     Args:
         steps: columns ``step`` and ``loss``.

@@ -1,30 +1,43 @@
-"""The digits that the classifier misread with the greatest confidence."""
+"""The most confident mistakes of the classifier."""
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
-from mnist_pipeline.figures.digits import draw_digits
-from mnist_pipeline.figures.style import new_figure
-from mnist_pipeline.showcase import Showcase
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mnist_pipeline.figures.style import draw_images, new_figure
 
 COLUMNS = 10
 
 
-def draw_mistakes(showcase: Showcase, number: int) -> Figure:
-    """The first ``number`` mistakes of a showcase, each with its label, the answer and the confidence."""
-    chosen = slice(1, 1 + number)  # the first row is the record, not a mistake
-    classes = showcase.classes
-    labels, probabilities = showcase.labels[chosen], showcase.probabilities[chosen]
+def draw_mistakes(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+    number: int,
+) -> Figure:
+    """Draw the first ``number`` mistakes, each with its label, the prediction and the confidence.
+
+    Args:
+        images: of all mistakes, (n, side, side).
+        labels: indices into ``classes``, (n,).
+        probabilities: (n, classes).
+        classes: the name of each class.
+        number: how many to draw.
+    """
     captions = [
         f"{classes[actual]}, read {classes[given.argmax()]}\n{given.max():.1%}"
-        for actual, given in zip(labels, probabilities, strict=True)
+        for actual, given in zip(labels[:number], probabilities[:number], strict=True)
     ]
     rows = -(-max(len(captions), 1) // COLUMNS)
     figure = new_figure(10, 0.45 + 1.3 * rows)
     if captions:
-        draw_digits(figure, showcase.images[chosen], captions, COLUMNS)
-        title = f"The {len(captions)} most confident of {len(showcase.rows) - 1} mistakes on the test set"
+        draw_images(figure, images[:number], captions, COLUMNS)
+        title = f"The {len(captions)} most confident of {len(images)} mistakes on the test set"
     else:
         title = "No mistakes on the test set"
     figure.suptitle(f"{title}")

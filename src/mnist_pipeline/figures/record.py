@@ -1,26 +1,36 @@
-"""One test image and the probability that the classifier gives to each class."""
+"""One test image and the predicted probability of each class."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from mnist_pipeline.figures.digits import draw_digit
-from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, name_ticks, new_figure
-from mnist_pipeline.showcase import Showcase
+from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, draw_image, name_ticks, new_figure
 
 MOST_CLASSES, LIKELIEST = 26, 10
 
 
-def draw_record(showcase: Showcase) -> Figure:
-    """The first row of a showcase: the image, and a bar for each class."""
-    classes, probabilities = showcase.classes, showcase.probabilities[0]
-    actual, answer = int(showcase.labels[0]), int(probabilities.argmax())
+def draw_record(
+    row: int, image: NDArray[np.uint8], actual: int, probabilities: NDArray[np.float64], classes: Sequence[str]
+) -> Figure:
+    """Draw a test image, and a bar for each class.
+
+    Args:
+        row: of the test set.
+        image: (side, side).
+        actual: its label, an index into ``classes``.
+        probabilities: (classes,).
+        classes: the name of each class.
+    """
+    answer = int(probabilities.argmax())
     figure = new_figure(9, 3.4)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))
-    draw_digit(left, showcase.images[0])
+    draw_image(left, image)
     name = classes[actual]
-    left.set_title(f"test row {showcase.rows[0]}:{f' a {name}' if len(name) == 1 else chr(10) + name}")
+    left.set_title(f"test row {row}:{f' a {name}' if len(name) == 1 else chr(10) + name}")
     shown = np.arange(len(classes))
     if len(classes) > MOST_CLASSES:
         shown = np.sort(np.argsort(-probabilities, kind="stable")[:LIKELIEST])
@@ -33,7 +43,7 @@ def draw_record(showcase: Showcase) -> Figure:
         ylabel="probability",
         ylim=(0, 1.08),
     )
-    name_ticks(right.xaxis, [classes[label] for label in shown], inches=5.2)
+    name_ticks(right.xaxis, [classes[label] for label in shown.tolist()], inches=5.2)
     for place, probability in zip(places, probabilities[shown], strict=True):
         if probability >= 0.005:
             right.text(place, probability + 0.01, f"{probability:.2f}", ha="center", va="bottom", fontsize=9)

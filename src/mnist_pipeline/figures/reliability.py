@@ -1,4 +1,4 @@
-"""Can the confidence be believed? Of what is said with 80 % confidence, 80 % should be right."""
+"""The reliability diagram: of all predictions with 80 % confidence, 80 % should be correct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FEW = 10
 
 
 def draw_reliability(calibration: pd.DataFrame) -> Figure:
-    """Accuracy against confidence, and below it how many predictions each bar rests on.
+    """Draw accuracy against confidence, and below it the number of predictions of each bar.
 
     Args:
         calibration: columns ``low``, ``high``, ``count``, ``confidence``, ``accuracy``; a row a bin.

@@ -1,4 +1,4 @@
-"""One look for all pictures: colours that colour-blind people can tell apart, and files with stable bytes."""
+"""The style of all figures: colours that colour-blind people can tell apart, and files with stable bytes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
 
-from mnist_pipeline.files import replacing
+from mnist_pipeline.core.files import atomic_write
 
 # Okabe and Ito's palette (2008): distinguishable with every common form of colour blindness.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
@@ -31,19 +34,36 @@ STYLE: Any = {  # the stubs want each key to be a literal
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches; from then on, all that is drawn in this process has the look."""
+    """Return an empty figure of this size in inches, and apply the style to all that is drawn in this process."""
     mpl.rcParams.update(STYLE)  # axes take their look when they are made, which is after this
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def name_ticks(axis: Axis, names: Sequence[str], inches: float) -> None:
-    """Names along an axis of about this length: upright if they do not fit side by side, smaller if there are many."""
+    """Name the ticks of an axis of about this length: rotated if they do not fit side by side, smaller if many."""
     size = min(11.0, 72 * inches / len(names))  # points
     upright = isinstance(axis, XAxis) and 0.65 * size / 72 * sum(len(name) + 1 for name in names) > inches
     axis.set_ticks(range(len(names)), names, fontsize=size, rotation=90 if upright else 0)
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a PNG; its bytes depend on the picture alone: no date, no version in it."""
-    with replacing(path) as temporary:
+    """Write a PNG atomically; its bytes depend on the figure alone: it holds no date and no version."""
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+
+
+def draw_image(axes: Axes, image: NDArray[np.uint8]) -> None:
+    """Draw one image as ink on paper, every pixel a sharp square, without axes."""
+    axes.imshow(image, cmap="Blues", interpolation="none", vmin=0, vmax=255)
+    axes.set_axis_off()
+
+
+def draw_images(figure: Figure | SubFigure, images: NDArray[np.uint8], captions: Sequence[str], columns: int) -> None:
+    """Fill a figure with images, uint8 (n, side, side), row by row, each with a caption above."""
+    rows = -(-len(images) // columns)
+    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axes, image, caption in zip(grid, images, captions, strict=False):
+        draw_image(axes, image)
+        axes.set_title(caption, fontsize=9, pad=3)
+    for axes in grid[len(images) :]:
+        axes.set_axis_off()

@@ -1,6 +1,8 @@
-"""What the first layer looks for: each hidden unit's weights, laid out as the image it reads."""
+"""The weights of the first layer, each unit's as an image."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -9,19 +11,21 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_pipeline.figures.style import new_figure
-from mnist_pipeline.modelfile import ModelFile
 
 ROWS, COLUMNS = 4, 12
 
 
-def draw_weights(model: ModelFile) -> Figure:
-    """The units or kernels of the first layer whose weights are largest (root mean square), one small picture each.
+def draw_weights(weights: Mapping[str, NDArray[np.float32]], side: int) -> Figure:
+    """Draw the units or kernels of the first layer with the largest weights (root mean square), an image each.
 
-    The first layer is the first array of weights that has an image for each unit (units, side²) or a kernel for each
-    channel (channels, 1, height, width); a network without one gets a line that says so.
+    The first layer is the first array that has an image for each unit, (units, side²), or a kernel for each channel,
+    (channels, 1, height, width); for a network without one, a line says so.
+
+    Args:
+        weights: of the network, by name.
+        side: of an image, in pixels.
     """
-    side = model.description["image_side"]
-    found = [pictures for array in model.tensors.values() if (pictures := _as_pictures(array, side)) is not None]
+    found = [pictures for array in weights.values() if (pictures := _as_pictures(array, side)) is not None]
     if not found:
         figure = new_figure(10, 1)
         figure.suptitle("This network has no layer whose weights are pictures")

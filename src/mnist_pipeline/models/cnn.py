@@ -1,17 +1,17 @@
-"""A small convolutional network, made for few cores: few channels, early pooling, and a layout that oneDNN likes."""
+"""A small convolutional network for few cores: few channels, early pooling, and a layout that suits oneDNN."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from mnist_pipeline.models.activation import make_activation
+from mnist_pipeline.models.activations import make_activation
 from mnist_pipeline.models.linear import Linear
-from mnist_pipeline.params import CnnParams, ModelParams
+from mnist_pipeline.params.model import CnnParams, ModelParams
 
 
-class Picture(nn.Module):
-    """Inputs as pictures: from float32 (n, side²) to (n, 1, side, side), channels last in memory.
+class ToImage(nn.Module):
+    """Reshape inputs to images: from float32 (n, side²) to (n, 1, side, side), channels last in memory.
 
     Every later layer keeps that layout, in which oneDNN's convolutions are faster.
     """
@@ -21,15 +21,16 @@ class Picture(nn.Module):
         self.side = side
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The pictures."""
-        return inputs.view(-1, 1, self.side, self.side).to(memory_format=torch.channels_last)
+        """Return the images."""
+        return inputs.view(-1, 1, self.side, self.side).to(memory_format=torch.channels_last)  # (n, 1, side, side)
 
 
 def build_cnn(image_side: int, classes: int, settings: CnnParams, params: ModelParams) -> nn.Sequential:
-    """Convolution, batch norm (Ioffe and Szegedy 2015) and activation for each number of channels; then Linear.
+    """Build convolution, batch norm (Ioffe and Szegedy 2015) and activation for each number of channels; then Linear.
 
-    The last convolution of a group is followed by 2 × 2 max-pooling, at once: batch norm and activation then have
-    a quarter to do. Convolutions are padded to keep the size, and have no bias, which batch norm would take away.
+    The last convolution of a group is followed by 2 × 2 max-pooling, before batch norm and activation, which then
+    process a quarter of the values. Convolutions are padded to keep the size, and have no bias, which batch norm
+    would cancel.
     See ``registry.build_network`` for the arguments.
 
     Raises:
@@ -40,7 +41,7 @@ def build_cnn(image_side: int, classes: int, settings: CnnParams, params: ModelP
             f"model.cnn.channels has {len(settings.channels)} groups, each of which halves the image; "
             f"an image of side {image_side} allows {image_side.bit_length() - 1}"
         )
-    layers: list[nn.Module] = [Picture(image_side)]
+    layers: list[nn.Module] = [ToImage(image_side)]
     width, side = 1, image_side
     for group in settings.channels:
         for place, channels in enumerate(group, start=1):

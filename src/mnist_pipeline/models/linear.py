@@ -1,8 +1,8 @@
 """A linear layer whose matrix products go through oneDNN.
 
-PyTorch's own layer takes MKL. MKL promises the same bits on every maker's CPU only in its COMPATIBLE mode, which is
-slow; oneDNN, capped to AVX2, gives the same bits, too, in less than half the time (128 × 784 × 200 on one thread:
-0.34 ms against 0.85 ms in the benchmarks), and is no slower where neither is capped.
+PyTorch's own layer uses MKL. MKL promises the same bits on the CPUs of every vendor only in its COMPATIBLE mode, which
+is slow. oneDNN, limited to AVX2, gives the same bits in less than half the time (128 × 784 × 200 on one thread: 0.34 ms
+against 0.85 ms in the benchmarks), and is no slower where neither is limited.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Linear(nn.Linear):
     """PyTorch's linear layer, with the same parameters and initialisation, computed by oneDNN where it can be."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs, float32 (n, out_features), for inputs, float32 (n, in_features), or bfloat16 in mixed numerics."""
+        """Return outputs, float32 (n, out_features), for inputs, float32 or bfloat16 (n, in_features)."""
         if torch.compiler.is_exporting() or inputs.device.type != "cpu" or not HAS_ONEDNN:
             return super().forward(inputs)  # other runtimes know PyTorch's own layer
         if len(inputs) < SMALLEST_BATCH:
@@ -46,7 +46,7 @@ class _OneDnnLinear(torch.autograd.Function):
 
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``left @ right.T + bias``, float32 (n, m), for (n, k) and (m, k).
+    """Return ``left @ right.T + bias``, float32 (n, m), for (n, k) and (m, k).
 
     Where it can be, by the operation that torch.compile's own generated code calls.
     """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from mnist_pipeline.models.activation import make_activation
+from mnist_pipeline.models.activations import make_activation
 from mnist_pipeline.models.linear import Linear
-from mnist_pipeline.params import MlpParams, ModelParams
+from mnist_pipeline.params.model import MlpParams, ModelParams
 
 
 def build_mlp(image_side: int, classes: int, settings: MlpParams, params: ModelParams) -> nn.Sequential:
-    """Linear, activation and, if asked for, LayerNorm for each hidden layer; then Linear.
+    """Build Linear, activation and, if asked for, LayerNorm for each hidden layer; then Linear.
 
     LayerNorm comes after the activation, as in the tutorial. See ``registry.build_network`` for the arguments.
     """

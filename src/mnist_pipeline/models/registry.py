@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnist_pipeline.models.activation import make_activation
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.models.activations import make_activation
 from mnist_pipeline.models.cnn import build_cnn
 from mnist_pipeline.models.mlp import build_mlp
-from mnist_pipeline.params import ModelParams
+from mnist_pipeline.params.model import ModelParams
 
 ARCHITECTURES: dict[str, Callable[[int, int, Any, ModelParams], nn.Sequential]] = {
     "cnn": build_cnn,
@@ -20,12 +21,8 @@ ARCHITECTURES: dict[str, Callable[[int, int, Any, ModelParams], nn.Sequential]] 
 }
 
 
-class ArchitectureError(ValueError):
-    """The network cannot be built for such images."""
-
-
 def build_network(image_side: int, classes: int, params: ModelParams) -> nn.Sequential:
-    """The network of ``params.architecture``, and the output activation.
+    """Build the network of ``params.architecture``, with the output activation.
 
     Weights are PyTorch's default initialisation, drawn from torch's global generator.
 
@@ -38,19 +35,19 @@ def build_network(image_side: int, classes: int, params: ModelParams) -> nn.Sequ
         A network from float32 (n, image_side²) to float32 (n, classes).
 
     Raises:
-        ArchitectureError: it cannot be built for such images; the message says why.
+        PipelineError: it cannot be built for such images; the message says why.
     """
     try:
         network = ARCHITECTURES[params.architecture](image_side, classes, params.settings, params)
     except ValueError as error:
-        raise ArchitectureError(str(error)) from None
+        raise PipelineError(str(error)) from None
     if params.output_activation != "none":
         network.append(make_activation(params.output_activation, params.negative_slope))
     return network
 
 
-def multiply_adds(network: nn.Module, inputs: int) -> int:
-    """How many multiplications, each with an addition, the network's products and convolutions take for one image.
+def count_macs(network: nn.Module, inputs: int) -> int:
+    """Count the multiply-accumulate operations (MACs) of the network's products and convolutions for one image.
 
     Args:
         network: from float32 (n, inputs).

@@ -1,0 +1,47 @@
+"""The ``mnist`` command: whatever is not a stage. Each command is a module of this room."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Collection, Sequence
+
+from mnist_pipeline.core.program import run_program
+
+COMMANDS = {
+    "compare": "compare two runs: is one better, and on which images",
+    "completion": "print a completion script for your shell",
+    "ladder": "run the improvements of experiments.yaml, and report what each is worth",
+    "predict": "classify a photo of a digit",
+    "preset": "train with settings chosen for a given time",
+    "verify": "prove that a fresh clone reproduces the committed results",
+}
+"""Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``. Heavy libraries are imported where they
+are used, so that ``mnist --help`` answers at once."""
+
+
+def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """Return the parser of all commands, with the arguments of those in ``details``."""
+    parser = argparse.ArgumentParser(prog="mnist", description="Work with the pipeline's results.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        if name not in details:
+            commands.add_parser(name, help=summary)
+            continue
+        module = importlib.import_module(f"mnist_pipeline.cli.{name}")
+        command = commands.add_parser(name, help=summary, description=module.DESCRIPTION)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = make_parser(words[:1]).parse_args(words)
+    run_program(f"mnist {args.command}", lambda: args.run(args), getattr(args, "after_interrupt", ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Arrays in safetensors files: the one reader and the one writer.
+
+The format (https://huggingface.co/docs/safetensors) is a length, a JSON header and the bytes of each array. It holds
+no code, so that a file from a stranger is safe to open, and the same arrays give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import atomic_write
+
+HEADER_BYTES = 1 << 16  # reserved where the number of rows is known only at the end; the format allows padding
+DTYPE_NAMES = {np.dtype(np.uint8): "U8"}
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """The content of a file.
+
+    Attributes:
+        arrays: by name.
+        metadata: values that JSON can hold, by name.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    metadata: dict[str, Any]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write arrays atomically.
+
+    Args:
+        path: of the file.
+        arrays: by name.
+        metadata: at most one value that JSON can hold, by name: the library writes several in random order.
+    """
+    assert len(metadata or {}) <= 1
+    text = {name: json.dumps(value, sort_keys=True) for name, value in (metadata or {}).items()}
+    # The library writes an array as it lies in memory, which is not its order where it is a transposed view.
+    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, text or None)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_arrays(path: Path, what: str, names: Iterable[str] = (), *, mapped: bool = False) -> ArrayFile:
+    """Read the arrays of a file.
+
+    Args:
+        path: of the file.
+        what: the file must be, for the error: "a model that the train stage wrote".
+        names: of arrays and metadata that it must have.
+        mapped: whether to map the arrays into memory instead of reading them: pages are read at first use. Such
+            arrays can be changed; the file does not change with them.
+
+    Raises:
+        PipelineError: the file is missing, damaged, in another format, or lacks one of ``names``.
+    """
+    try:
+        with safe_open(path, framework="numpy") as opened:  # checks that the header fits the file
+            file = cast("Any", opened)
+            metadata = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            if missing := set(names) - set(file.keys()) - set(metadata):
+                raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+            if not mapped:
+                return ArrayFile({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
+        return ArrayFile(_map(path), metadata)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise PipelineError(f"{path}: must be {what}; {error}") from None
+
+
+def _map(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    dtypes = {name: dtype for dtype, name in DTYPE_NAMES.items()}
+    return {
+        name: np.asarray(
+            np.memmap(path, dtypes[entry["dtype"]], "c", start + entry["data_offsets"][0], tuple(entry["shape"]))
+        )
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def save_blocks(path: Path, blocks: Iterable[Mapping[str, NDArray[np.uint8]]], metadata: Mapping[str, Any]) -> None:
+    """Write arrays atomically, block of rows by block of rows.
+
+    Args:
+        path: of the file.
+        blocks: the next rows of each array, uint8, at least one block. The first array goes to the disk at once, the
+            others stay in memory until the end: name the largest first.
+        metadata: values that JSON can hold, by name.
+
+    Raises:
+        OSError: the file cannot be written; ``path`` is unchanged.
+        PipelineError: the metadata is too long; likewise.
+        Exception: whatever ``blocks`` raises; likewise.
+    """
+    collected: dict[str, bytearray] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    rows = 0
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        file.write(bytes(HEADER_BYTES))
+        for block in blocks:
+            (first, array), *others = block.items()
+            file.write(np.ascontiguousarray(array).data)
+            for name, other in others:
+                collected.setdefault(name, bytearray()).extend(np.ascontiguousarray(other).data)
+            shapes = {first: array.shape[1:], **{name: other.shape[1:] for name, other in others}}
+            rows += len(array)
+        for content in collected.values():
+            file.write(content)
+        text = _header(shapes, rows, metadata).ljust(HEADER_BYTES - 8)
+        if len(text) > HEADER_BYTES - 8:
+            raise PipelineError(f"{path}: the names of all classes must take less than {HEADER_BYTES} bytes")
+        file.seek(0)
+        file.write((HEADER_BYTES - 8).to_bytes(8, "little") + text)
+
+
+def _header(shapes: Mapping[str, tuple[int, ...]], rows: int, metadata: Mapping[str, Any]) -> bytes:
+    header: dict[str, Any] = {"__metadata__": {name: json.dumps(value) for name, value in metadata.items()}}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + rows * int(np.prod(shape))
+        header[name] = {"dtype": "U8", "shape": [rows, *shape], "data_offsets": [start, end]}
+    return json.dumps(header).encode("utf-8")

@@ -1,0 +1,94 @@
+"""Export a classifier to ONNX, with preprocessing inside: bytes in, probabilities out.
+
+Input ``images``: uint8 (n, side, side), 0 (background) to 255 (ink). Output ``probabilities``: float32 (n, classes).
+The names of the classes are in the file's metadata, under "classes", as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import atomic_write
+from mnist_pipeline.models.classifier import Classifier
+from mnist_pipeline.models.prediction import predict_batch
+
+INPUT, OUTPUT = "images", "probabilities"
+OPSET = 20  # of ONNX 1.15 (2023): older runtimes have it, and it knows GELU
+
+
+def save_onnx(path: Path, classifier: Classifier) -> None:
+    """Write a classifier as ONNX; the same classifier gives the same bytes.
+
+    Raises:
+        PipelineError: ONNX cannot express an operation of the network.
+    """
+    model = _exported(classifier)
+    _remove_paths(model)
+    metadata = {"classes": json.dumps(classifier.classes, ensure_ascii=False), "image_side": str(classifier.image_side)}
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+class _BytesToProbabilities(nn.Module):
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier.probabilities(predict_batch(self.classifier, images)).to(torch.float32)
+
+
+def _exported(classifier: Classifier) -> Any:
+    images = torch.zeros(2, classifier.image_side, classifier.image_side, dtype=torch.uint8)  # 1 would be a constant
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns that torchvision is not there, which nothing here needs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", (DeprecationWarning, FutureWarning))  # of PyTorch, about itself
+            program = torch.onnx.export(
+                _BytesToProbabilities(classifier).eval(),
+                (images,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise PipelineError(
+            f"ONNX cannot express model.architecture {classifier.params.architecture}; build it from layers and "
+            f"operations that torch.onnx.export supports: {reason}"
+        ) from error
+    finally:
+        logger.setLevel(level)
+    return cast("Any", program).model_proto
+
+
+def _remove_paths(model: Any) -> None:
+    """Remove what depends on the exporting machine: paths of source files, and versions."""
+    model.producer_name, model.producer_version = "mnist-pipeline", ""
+    del model.metadata_props[:]
+    graph = model.graph
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for function in model.functions:
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]

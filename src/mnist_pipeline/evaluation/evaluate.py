@@ -1,0 +1,78 @@
+"""Score a classifier on a data set, and write its metrics and predictions."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import write_csv, write_json
+from mnist_pipeline.data.dataset import Dataset
+from mnist_pipeline.evaluation.metrics import Bin, compute_metrics, reliability
+from mnist_pipeline.models.classifier import Classifier
+from mnist_pipeline.models.prediction import predict
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The predictions of a classifier, and its metrics.
+
+    Attributes:
+        classes: the name of each class.
+        labels: indices into ``classes``, int64 (n,).
+        probabilities: float64 (n, classes), each row with the sum 1.
+        calibration: confidence against accuracy.
+        metrics: see ``metrics.compute_metrics``.
+    """
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    calibration: list[Bin]
+    metrics: dict[str, Any]
+
+
+def evaluate(classifier: Classifier, dataset: Dataset, calibration_bins: int) -> Evaluation:
+    """Score every row of a dataset.
+
+    Raises:
+        PipelineError: the images or the classes are not those the classifier was trained on.
+    """
+    trained_on = (classifier.image_side, classifier.classes)
+    given = (dataset.images.shape[1], dataset.classes)
+    if given != trained_on:
+        raise PipelineError(
+            f"the model was trained on images of side {trained_on[0]} in classes {', '.join(trained_on[1])}; "
+            f"the test set has side {given[0]} and classes {', '.join(given[1])}"
+        )
+    labels = dataset.labels.astype(np.int64)
+    outputs = predict(classifier, torch.from_numpy(dataset.images))  # (n, classes)
+    probabilities = classifier.probabilities(outputs).cpu().numpy()  # (n, classes)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    calibration = reliability(confidence, correct, calibration_bins)
+    metrics = compute_metrics(labels, probabilities, dataset.classes, calibration)
+    return Evaluation(dataset.classes, labels, probabilities, calibration, metrics)
+
+
+def write_evaluation(result: Evaluation, metrics: Path, predictions: Path, classes: Path, calibration: Path) -> None:
+    """Write the metrics as JSON, and as CSV a row for each test image, each class and each bin of confidence.
+
+    The metrics of each class are in their CSV alone: in JSON, they would hide the others in `dvc metrics diff`.
+    """
+    names = result.classes
+    best, confidence = result.probabilities.argmax(axis=1).tolist(), result.probabilities.max(axis=1).tolist()
+    rows = zip(result.labels.tolist(), best, confidence, strict=True)
+    write_csv(
+        predictions,
+        ["index", "actual", "predicted", "confidence"],
+        ([index, names[actual], names[predicted], sure] for index, (actual, predicted, sure) in enumerate(rows)),
+    )
+    by_class = result.metrics["classes"]
+    write_csv(classes, ["class", "precision", "recall", "f1"], ([name, *by_class[name].values()] for name in names))
+    write_csv(calibration, [field.name for field in fields(Bin)], map(astuple, result.calibration))
+    write_json(metrics, {name: value for name, value in result.metrics.items() if name != "classes"})

@@ -1,0 +1,171 @@
+"""metrics/ladder_runs.csv: the results of each run of the ladder, all that its report needs in a fresh clone."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+import pandas as pd
+
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import DECIMALS, read_csv, write_csv
+from mnist_pipeline.experiments.queue import finished, seconds_of
+from mnist_pipeline.experiments.spec import Ladder, Run
+from mnist_pipeline.provenance.dvc import cached_output
+from mnist_pipeline.provenance.git import read_file
+from mnist_pipeline.provenance.paths import PREDICTIONS, STEPS, TRAIN_METRICS
+
+RUNS = Path("metrics/ladder_runs.csv")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The results of one run.
+
+    Attributes:
+        rung: which rung.
+        seed: its train.seed.
+        params: ``Ladder.digest`` of its params: whether it is a run of the rung as it is now.
+        accuracy: on the test set, 0-1.
+        validation_accuracy: on the validation set; None: there was none.
+        samples: of the test set.
+        seconds: of training; None: not known.
+        early_loss: mean loss of the first epoch's steps, over that of a uniform prediction; None: train.log_every
+            kept none of them.
+        swing: standard deviation of the last epoch's losses, over the same; None: fewer than two were kept.
+        wrong: the test samples that it got wrong, by index.
+    """
+
+    rung: str
+    seed: int
+    params: str
+    accuracy: float
+    validation_accuracy: float | None
+    samples: int
+    seconds: float | None
+    early_loss: float | None
+    swing: float | None
+    wrong: tuple[int, ...]
+
+
+COLUMNS = {
+    "rung": str,
+    "seed": int,
+    "params": str,
+    "accuracy": float,
+    "validation_accuracy": float,
+    "samples": int,
+    "seconds": float,
+    "early_loss": float,
+    "swing": float,
+    "wrong": str,
+}
+
+
+def read_runs(path: Path = RUNS) -> list[RunResult]:
+    """Read the results; none if there is no file.
+
+    Raises:
+        PipelineError: the file is not such a table.
+    """
+    if not path.exists():
+        return []
+    hint = f"git checkout {path} restores it"
+    try:
+        table = read_csv(path, COLUMNS)
+        return [_parsed(row) for row in table.to_dict("records")]
+    except (PipelineError, ValueError) as error:
+        raise PipelineError(f"{error}; {hint}") from None
+
+
+def _parsed(row: dict[Any, Any]) -> RunResult:
+    optional = ("validation_accuracy", "seconds", "early_loss", "swing")
+    numbers = {name: None if pd.isna(row[name]) else row[name] for name in optional}
+    return RunResult(**{**row, **numbers, "wrong": tuple(map(int, row["wrong"].split()))})
+
+
+def write_runs(runs: list[RunResult], path: Path = RUNS) -> None:
+    """Write results in the order given."""
+    rows = ([*astuple(run)[:-1], " ".join(map(str, run.wrong))] for run in runs)
+    write_csv(path, [field.name for field in fields(RunResult)], rows)
+
+
+def gather(repository: Path, ladder: Ladder, recorded: list[RunResult]) -> list[RunResult]:
+    """Collect the results of the rungs as they are now: from the experiments made here, else from the table.
+
+    Args:
+        repository: where DVC's experiments are.
+        ladder: the rungs.
+        recorded: the table so far; runs of other params than a rung has now are left out.
+    """
+    earlier = {(run.rung, run.seed): run for run in recorded}
+    seeds = {name: max([number, *(run.seed + 1 for run in recorded if run.rung == name)])
+             for name, number in ladder.seeds.items()}  # fmt: skip
+    runs = [Run(name, seed) for name, number in seeds.items() for seed in range(number)]
+    here = finished(repository, ladder, runs)
+    result = []
+    for run in runs:
+        before = earlier.get((run.rung, run.seed))
+        if before is not None and before.params != ladder.digest(run):
+            before = None
+        if run in here:
+            result.append(_from_experiment(repository, ladder, run, here[run], before))
+        elif before is not None:
+            result.append(before)
+    return result
+
+
+def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, before: RunResult | None) -> RunResult:
+    training = json.loads(read_file(repository, commit, TRAIN_METRICS))
+    predictions = read_csv(
+        read_file(repository, commit, PREDICTIONS), {"index": int, "actual": str, "predicted": str}, PREDICTIONS
+    )
+    wrong = tuple(predictions["index"][predictions["actual"] != predictions["predicted"]].tolist())
+    early_loss, swing = _course(repository, ladder, run, commit, training["train_rows"])
+    seconds = seconds_of(repository, commit)
+    return RunResult(
+        rung=run.rung,
+        seed=run.seed,
+        params=ladder.digest(run),
+        accuracy=round(1 - len(wrong) / len(predictions), DECIMALS),
+        validation_accuracy=training["validation_accuracy"],
+        samples=len(predictions),
+        seconds=seconds if seconds is not None or before is None else before.seconds,
+        early_loss=early_loss,
+        swing=swing,
+        wrong=wrong,
+    )
+
+
+def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) -> tuple[float | None, float | None]:
+    """Return mean loss of the first epoch's steps and standard deviation of the last's, over the uniform loss."""
+    try:
+        steps = read_csv(cached_output(repository, commit, "train", STEPS), {"step": int, "loss": float})
+    except PipelineError as error:
+        raise PipelineError(f"experiment {run.name}: {error}") from None
+    params = ladder.params_of(run)
+    losses = steps["loss"] / uniform_loss(params.model.loss, len(params.csv_format.classes))
+    in_epoch = math.ceil(rows / params.train.batch_size)
+    first = losses[steps["step"] <= in_epoch].tolist()
+    last = losses[steps["step"] > in_epoch * (params.train.epochs - 1)].tolist()
+    return (
+        round(fmean(first), DECIMALS) if first else None,
+        round(pstdev(last), DECIMALS) if len(last) > 1 else None,
+    )
+
+
+def uniform_loss(loss: str, classes: int) -> float:
+    """Return the loss of a uniform prediction, by which losses of different kinds can be compared."""
+    share = 1 / classes
+    match loss:
+        case "mse":
+            return share * (1 - share)
+        case "bce":
+            return -(share * math.log(share) + (1 - share) * math.log(1 - share))
+        case "cross_entropy":
+            return math.log(classes)
+    raise ValueError(f"unknown loss {loss!r}")

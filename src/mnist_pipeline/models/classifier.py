@@ -1,0 +1,151 @@
+"""A classifier: from the bytes of an image to the outputs of the network and the probability of each class."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mnist_pipeline.core.arrays import load_arrays, save_arrays
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.models.deskew import deskewed
+from mnist_pipeline.models.registry import build_network
+from mnist_pipeline.params.model import ModelParams, architectures
+
+BATCH_SIZE = 1000
+"""Images that are deskewed or predicted at once."""
+
+DESCRIPTION = "classifier"
+"""Name of the metadata of a model file: what the network is built from."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How pixels become inputs: (pixel - mean) / std, with pixels of 0-255."""
+
+    mean: float
+    sd: float  # the name in model files
+
+
+UNIT = Scaling(mean=0.0, sd=255.0)
+"""Pixels divided by 255."""
+
+
+class Classifier(nn.Module):
+    """A network with all that it needs to read an image and name its class.
+
+    Attributes:
+        image_side: height and width of an image, in pixels.
+        classes: the name of each class.
+        scaling: how pixels become inputs.
+        params: what the network was built from.
+        deskew: whether images are deskewed first.
+        network: from float32 (n, image_side²) to float32 (n, classes).
+    """
+
+    def __init__(
+        self, image_side: int, classes: tuple[str, ...], scaling: Scaling, params: ModelParams, deskew: bool = False
+    ) -> None:
+        super().__init__()
+        self.image_side = image_side
+        self.classes = classes
+        self.scaling = scaling
+        self.params = params
+        self.deskew = deskew
+        self.network = build_network(image_side, len(classes), params)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side)."""
+        upright = self.upright(images)  # (n, side, side)
+        inputs = self.inputs(upright)  # (n, side²)
+        outputs: Tensor = self.network(inputs)  # (n, classes)
+        return outputs
+
+    def upright(self, images: Tensor) -> Tensor:
+        """Return images, uint8 (n, image_side, image_side), deskewed if this classifier does so."""
+        if not self.deskew:
+            return images
+        if torch.compiler.is_exporting():
+            return deskewed(images)
+        return torch.cat([deskewed(batch) for batch in torch.split(images, BATCH_SIZE)])
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Return the network's inputs, float32 (n, image_side²), for upright images, (n, image_side, image_side)."""
+        pixels = images.flatten(1).to(torch.float32)  # (n, side²), 0-255
+        return (pixels - self.scaling.mean).div_(self.scaling.sd)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return the probability of each class, float64 (n, classes), each row with the sum 1.
+
+        Outputs trained with cross-entropy are logits: a softmax. Outputs trained against one-hot targets (mse, bce)
+        estimate each probability on its own: negative ones count as almost 0, in the order of the outputs, and each
+        row is divided by its sum, so that the most likely class is always that of the largest output.
+        """
+        outputs = outputs.to(torch.float64)
+        softmax = outputs.softmax(dim=1)
+        if self.params.loss == "cross_entropy":
+            return softmax
+        tiny = torch.finfo(torch.float32).tiny  # counts only in a row of negative outputs
+        positive = outputs.clamp(min=0) + tiny * softmax
+        return positive / positive.sum(dim=1, keepdim=True)
+
+
+def new_classifier(
+    image_side: int,
+    classes: tuple[str, ...],
+    scaling: Scaling,
+    params: ModelParams,
+    seed: int,
+    deskew: bool = False,
+) -> Classifier:
+    """Build an untrained classifier; ``seed`` determines its weights, and torch's own generator is left as it was.
+
+    Raises:
+        PipelineError: the network cannot be built for images of this side.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(image_side, classes, scaling, params, deskew)
+
+
+def device_of(classifier: Classifier) -> torch.device:
+    """Return the device of the classifier's weights."""
+    return next(classifier.parameters()).device
+
+
+def save_classifier(path: Path, classifier: Classifier) -> None:
+    """Write a classifier into a file from which alone it can be loaded."""
+    others = set(architectures()) - {classifier.params.architecture}
+    description = {
+        "image_side": classifier.image_side,
+        "classes": classifier.classes,
+        "scaling": asdict(classifier.scaling),
+        "deskew": classifier.deskew,
+        "model": classifier.params.model_dump(mode="json", exclude=others),
+    }
+    weights = {name: tensor.cpu().numpy() for name, tensor in classifier.state_dict().items()}
+    save_arrays(path, weights, {DESCRIPTION: description})
+
+
+def load_classifier(path: Path) -> Classifier:
+    """Read a classifier, in evaluation mode.
+
+    Raises:
+        PipelineError: the file is missing, damaged, or does not describe a classifier.
+    """
+    file = load_arrays(path, "a model that the train stage wrote", [DESCRIPTION])
+    description = file.metadata[DESCRIPTION]
+    try:
+        classifier = Classifier(
+            image_side=description["image_side"],
+            classes=tuple(description["classes"]),
+            scaling=Scaling(**description["scaling"]),
+            params=ModelParams.model_validate(description["model"]),
+            deskew=description["deskew"],
+        )
+        classifier.load_state_dict({name: torch.from_numpy(array) for name, array in file.arrays.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise PipelineError(f"{path}: its description does not fit its weights; {error}") from None
+    return classifier.eval()

@@ -1,0 +1,52 @@
+"""Prediction: the outputs of a classifier for any number of images, with test-time augmentation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 -- its customary name
+
+from mnist_pipeline.models.classifier import BATCH_SIZE, Classifier, device_of
+
+SHIFTS = 4  # up, down, left, right
+
+
+def predict(classifier: Classifier, images: Tensor) -> Tensor:
+    """Return outputs, float32 (n, classes), for images, uint8 (n, side, side); every image counts.
+
+    The images may be on another device than the classifier; the outputs are on the classifier's.
+    """
+    classifier.eval()
+    device = device_of(classifier)
+    with torch.inference_mode():
+        return torch.cat([predict_batch(classifier, batch.to(device)) for batch in torch.split(images, BATCH_SIZE)])
+
+
+def predict_batch(classifier: Classifier, images: Tensor) -> Tensor:
+    """Return outputs, float32 (n, classes), for one batch of images, uint8 (n, side, side).
+
+    With ``model.test_time_shift`` above 0, they are the mean over the image and four copies of it, shifted so many
+    pixels up, down, left and right: test-time augmentation (Krizhevsky et al. 2012).
+    """
+    pixels = classifier.params.test_time_shift
+    if pixels == 0:
+        outputs: Tensor = classifier(images)  # (n, classes)
+        return outputs
+    upright = classifier.upright(images)  # (n, side, side)
+    outputs = classifier.network(classifier.inputs(upright))
+    for view in _shifted(upright, pixels):
+        outputs = outputs + classifier.network(classifier.inputs(view))
+    return outputs / passes(classifier)
+
+
+def passes(classifier: Classifier) -> int:
+    """Return how often the network runs for one prediction."""
+    return 1 + SHIFTS if classifier.params.test_time_shift else 1
+
+
+def _shifted(images: Tensor, pixels: int) -> list[Tensor]:
+    """Return the images shifted up, down, left and right; background comes in, what leaves is lost."""
+    side = images.shape[2]
+    padded = F.pad(images, (pixels, pixels, pixels, pixels))  # (n, side + 2 pixels, side + 2 pixels)
+    corners = ((2 * pixels, pixels), (0, pixels), (pixels, 2 * pixels), (pixels, 0))
+    return [padded[:, top : top + side, left : left + side] for top, left in corners]

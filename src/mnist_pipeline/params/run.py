@@ -1,0 +1,57 @@
+"""Sections of params.yaml about a run: ``train``, ``evaluate``, ``plot`` and ``runtime``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, UnitInterval
+
+
+class AugmentationParams(Section):
+    """How strongly training images are augmented; see training/augmentation.py."""
+
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    scale: UnitInterval
+    shear: NotNegative
+    shift: NotNegative
+    elastic_alpha: NotNegative
+    elastic_sigma: PositiveFloat
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is augmented at all."""
+        return any((self.rotation, self.scale, self.shear, self.shift, self.elastic_alpha))
+
+
+class TrainParams(Section):
+    """The training loop."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    shuffle: bool
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    log_every: PositiveInt
+    augmentation: AugmentationParams
+
+
+class EvaluateParams(Section):
+    """How the test set is scored."""
+
+    record: Annotated[int, Field(ge=0)]
+    calibration_bins: Annotated[int, Field(ge=2, le=100)]
+
+
+class PlotParams(Section):
+    """What is drawn."""
+
+    mistakes: Annotated[int, Field(ge=1, le=100)]
+
+
+class RuntimeParams(Section):
+    """How the arithmetic is done; see core/numerics.py."""
+
+    numerics: Literal["portable", "fast", "mixed"]
+    device: Literal["cpu", "cuda"]

@@ -1,0 +1,9 @@
+"""What a result was made of: git revisions, DVC's lock files and cache, and the proof that a clone reproduces them.
+
+Nothing here knows what the pipeline computes.
+
+- ``git``: run git; resolve the names of revisions and DVC experiments; read files of a commit.
+- ``dvc``: run dvc; dvc.lock of a commit; outputs in DVC's cache.
+- ``paths``: the files of the pipeline that commands read.
+- ``verify``: ``verify(Path("."))`` runs the pipeline in a fresh clone and compares every hash.
+"""

@@ -1,0 +1,128 @@
+"""Run dvc; read dvc.lock of a commit; find outputs in DVC's cache; the state of DVC's queue."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.core.yaml import parse_yaml
+from mnist_pipeline.provenance.git import read_file
+from mnist_pipeline.provenance.paths import LOCK
+
+
+def run_dvc(repository: Path, *arguments: str) -> str:
+    """Run dvc and return what it printed.
+
+    Raises:
+        PipelineError: dvc failed; the message is its own.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    ran = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise PipelineError(f"dvc {' '.join(arguments[:2])}: {(ran.stderr or ran.stdout).strip()}")
+    return ran.stdout
+
+
+def parse_lock(text: str | bytes, name: str) -> dict[str, Any]:
+    """Return the stages of a dvc.lock by name.
+
+    Args:
+        text: of the file.
+        name: of the file in errors.
+
+    Raises:
+        PipelineError: it is not a dvc.lock.
+    """
+    stages = parse_yaml(text, name).get("stages")
+    if not isinstance(stages, dict):
+        raise PipelineError(f"{name}: must be a dvc.lock, which has stages")
+    return stages
+
+
+@cache
+def stages_of(repository: Path, commit: str) -> dict[str, Any]:
+    """Return the stages in the dvc.lock of a commit; read once, since a commit never changes.
+
+    Raises:
+        RevisionError: the commit has no dvc.lock.
+        PipelineError: it is not a dvc.lock.
+    """
+    return parse_lock(read_file(repository, commit, LOCK), f"{LOCK} of {commit[:10]}")
+
+
+@cache
+def _cache_folder(repository: Path) -> Path:
+    """Return the folder of DVC's cache, whose layout DVC documents: files/md5/xx/yyyy..."""
+    return repository / run_dvc(repository, "cache", "dir").strip() / "files" / "md5"
+
+
+def cached_output(repository: Path, commit: str, stage: str, path: str) -> Path:
+    """Return where DVC's cache has an output of a stage as it was in a commit.
+
+    Raises:
+        RevisionError: the commit has no dvc.lock, or no such output.
+        PipelineError: the file is not in the cache.
+    """
+    outs = stages_of(repository, commit).get(stage, {}).get("outs", [])
+    hashes = [out["md5"] for out in outs if out["path"] == path]
+    if not hashes:
+        raise RevisionError(f"stage {stage} of commit {commit[:10]} has no output {path}")
+    cached: Path = _cache_folder(repository) / hashes[0][:2] / hashes[0][2:]
+    if not cached.exists():
+        raise PipelineError(
+            f"{path} of commit {commit[:10]} is not in DVC's cache; check that commit out and run dvc pull or dvc repro"
+        )
+    return cached
+
+
+@dataclass(frozen=True)
+class Task:
+    """An entry of DVC's queue. Its state is Queued, Running, Failed or Success."""
+
+    id: str
+    name: str
+    state: str
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """DVC's queue.
+
+    Attributes:
+        tasks: its entries.
+        workers: how many workers run a task.
+    """
+
+    tasks: list[Task]
+    workers: int
+
+    def with_state(self, state: str) -> list[Task]:
+        """Return the tasks in a state."""
+        return [task for task in self.tasks if task.state == state]
+
+
+def queue_status(repository: Path) -> QueueStatus:
+    """Return the state of DVC's queue, as `dvc queue status` prints it."""
+    return parse_queue_status(run_dvc(repository, "queue", "status"))
+
+
+def parse_queue_status(text: str) -> QueueStatus:
+    """Parse what `dvc queue status` prints: a table, then a line about the workers."""
+    tasks: list[Task] = []
+    header = ""
+    for line in text.splitlines():
+        if line.startswith("Task"):
+            header = line
+        elif not line.strip():
+            header = ""
+        elif header:
+            name, created, state = (header.index(title) for title in ("Name", "Created", "Status"))
+            tasks.append(Task(line[:name].strip(), line[name:created].strip(), line[state:].strip()))
+    found = re.search(r"^Worker status: (\d+) active", text, re.MULTILINE)
+    return QueueStatus(tasks, int(found[1]) if found else 0)

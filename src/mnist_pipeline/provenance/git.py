@@ -1,0 +1,103 @@
+"""Run git; resolve names of revisions and of DVC experiments; read files of a commit."""
+
+from __future__ import annotations
+
+import difflib
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnist_pipeline.core.errors import RevisionError
+
+EXPERIMENTS = "refs/exps"
+
+
+def run_git(repository: Path, *arguments: str) -> bytes:
+    """Run git and return what it printed.
+
+    Raises:
+        RevisionError: git failed; the message is git's own.
+    """
+    ran = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=False)
+    if ran.returncode:
+        raise RevisionError(f"git {' '.join(arguments[:2])}: {ran.stderr.decode(errors='replace').strip()}")
+    return ran.stdout
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of DVC: its name, its commit, and the ref that keeps the commit."""
+
+    name: str
+    commit: str
+    ref: str
+
+
+def list_experiments(repository: Path) -> list[Experiment]:
+    """List all experiments of DVC, the newest first."""
+    form = "--format=%(objectname) %(refname)"
+    found = []
+    for line in run_git(repository, "for-each-ref", "--sort=-committerdate", form, EXPERIMENTS).decode().splitlines():
+        commit, ref = line.split(" ", 1)
+        parts = ref.split("/")
+        if len(parts) == 5 and len(parts[2]) == 2:  # refs/exps/xx/yyyy.../name; others are DVC's own stashes
+            found.append(Experiment(parts[4], commit, ref))
+    return found
+
+
+def commits_by_name(repository: Path) -> dict[str, list[str]]:
+    """Map the name of each DVC experiment to its commits, the newest first."""
+    found: dict[str, list[str]] = {}
+    for each in list_experiments(repository):
+        found.setdefault(each.name, []).append(each.commit)
+    return found
+
+
+def resolve(repository: Path, name: str) -> str:
+    """Return the hash of the commit of a DVC experiment, or else of whatever git understands.
+
+    Raises:
+        RevisionError: neither knows the name, or experiments of several commits have it.
+    """
+    known = commits_by_name(repository)
+    if name in known:
+        commits = known[name]
+        if len(commits) > 1:
+            raise RevisionError(
+                f"{len(commits)} experiments are called {name!r}; name one by its commit: "
+                f"{', '.join(commit[:10] for commit in commits)}"
+            )
+        return commits[0]
+    try:
+        revision = f"{name}^{{commit}}"
+        return run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
+    except RevisionError:
+        branches = run_git(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").decode()
+    close = difflib.get_close_matches(name, [*known, *branches.split()], n=3)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "; see dvc exp list and git branch"
+    raise RevisionError(f"{name!r} is neither an experiment nor a git revision{hint}")
+
+
+def read_file(repository: Path, commit: str, path: str) -> bytes:
+    """Return the content of a file that git tracks, as it is in a commit.
+
+    Raises:
+        RevisionError: the commit has no such file.
+    """
+    try:
+        return run_git(repository, "show", f"{commit}:{path}")
+    except RevisionError:
+        raise RevisionError(f"{path} is not in commit {commit[:10]}") from None
+
+
+def object_hashes(repository: Path, commit: str, paths: list[str]) -> dict[str, str]:
+    """Map files and folders to their git hashes in a commit: equal hashes mean equal content."""
+    listed = run_git(repository, "ls-tree", "-z", commit, "--", *paths).decode()
+    entries = (entry.split("\t", 1) for entry in listed.split("\0") if entry)
+    return {path: fields.split()[2] for fields, path in entries}
+
+
+def changed_files(repository: Path, *paths: str) -> list[str]:
+    """List the tracked files, of all or below ``paths``, whose changes are not committed."""
+    listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--", *paths).decode()
+    return [line[3:] for line in listed.splitlines()]

@@ -1,0 +1,14 @@
+"""The files of the pipeline that commands read: the paths of dvc.yaml, as a test checks."""
+
+from __future__ import annotations
+
+PARAMS = "params.yaml"
+LOCK = "dvc.lock"
+MODEL = "models/classifier.safetensors"
+PREDICTIONS = "metrics/predictions.csv"
+STEPS = "models/steps.csv"
+TEST_ARRAYS = "data/prepared/test.safetensors"
+TEST_METRICS = "metrics/test.json"
+TRAIN_METRICS = "metrics/train.json"
+MACHINE = "metrics/machine.json"
+"""The machine that made the committed results, by ``mnist verify --record``."""

@@ -1,0 +1,105 @@
+"""Batches: the samples of each epoch in their order, augmented if so configured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mnist_pipeline.data.dataset import Dataset
+from mnist_pipeline.models.classifier import Classifier, device_of
+from mnist_pipeline.params.run import TrainParams
+from mnist_pipeline.training.augmentation import Augmentation
+
+# Batches are gathered, scaled and recorded in blocks of about so many samples: the work of a block costs next to
+# nothing a batch, even where a batch is one sample, and the host waits for a GPU only at the end of a block.
+BLOCK_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images, uint8 (n, side, side), and their labels, int64 (n,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Samples:
+        """Return the samples on another device."""
+        return Samples(self.images.to(device), self.labels.to(device))
+
+
+def to_samples(dataset: Dataset, rows: NDArray[np.int64]) -> Samples:
+    """Copy some rows of a data set into tensors, in that order."""
+    return Samples(torch.from_numpy(dataset.images[rows]), torch.from_numpy(dataset.labels[rows].astype(np.int64)))
+
+
+def upright_samples(classifier: Classifier, samples: Samples) -> Samples:
+    """Deskew samples if the classifier does so."""
+    return Samples(classifier.upright(samples.images), samples.labels)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The samples of some batches: inputs, float32 (b, side²), and labels, int64 (b,)."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs and labels of one batch after the other."""
+        return zip(torch.split(self.inputs, size), torch.split(self.labels, size), strict=True)
+
+
+class Blocks:
+    """The samples of each epoch in blocks of whole batches.
+
+    Attributes:
+        batches: how many an epoch has.
+    """
+
+    def __init__(self, classifier: Classifier, train: Samples, params: TrainParams) -> None:
+        self._classifier, self._params = classifier, params
+        self._train = upright_samples(classifier, train)
+        self._device = device_of(classifier)
+        strengths = params.augmentation
+        self._augment = Augmentation(classifier.image_side, strengths, self._device) if strengths.enabled else None
+        self.batches = math.ceil(len(train) / params.batch_size)
+        size = BLOCK_SIZE if self._device.type == "cpu" else len(train)
+        self._batches_in_block = max(1, size // params.batch_size)
+
+    def of_epoch(self, epoch: int, done: int) -> Iterator[Block]:
+        """Yield the blocks of an epoch without its first ``done`` batches."""
+        order = epoch_order(len(self._train), self._params, epoch).to(self._device)
+        blocks = torch.split(order, self._batches_in_block * self._params.batch_size)
+        for number in range(math.ceil(done / self._batches_in_block), len(blocks)):
+            rows = blocks[number]  # (b,)
+            images = self._train.images.index_select(0, rows)  # (b, side, side); a fifth of the time of indexing
+            labels = self._train.labels.index_select(0, rows)  # (b,)
+            if self._augment is not None:
+                images = self._augment(images, derive_seed(self._params.seed, epoch, number + 1))
+            yield Block(self._classifier.inputs(images), labels)
+
+
+def epoch_order(number: int, params: TrainParams, epoch: int) -> Tensor:
+    """Return the order in which an epoch visits its samples: int64 of shape (number,).
+
+    It depends on the seed and the epoch alone, so that training can resume at any epoch.
+    """
+    if not params.shuffle:
+        return torch.arange(number)
+    generator = torch.Generator()
+    generator.manual_seed(derive_seed(params.seed, epoch))
+    return torch.randperm(number, generator=generator)
+
+
+def derive_seed(*key: int) -> int:
+    """Return a seed of 63 bits for a key such as (seed, epoch, block); zeros at its end make no difference."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1

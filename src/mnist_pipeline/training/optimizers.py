@@ -1,0 +1,59 @@
+"""Optimizers and learning-rate schedules by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch._dynamo  # making the first optimizer imports it, in most of a second: that is start-up, not training
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from mnist_pipeline.params.model import OptimizersParams
+
+
+def make_optimizer(name: str, params: OptimizersParams, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Return the optimizer of this name with its own settings.
+
+    All are PyTorch's fused ones: one pass over the parameters, and the same bits on every CPU, which the vectorised
+    square root of the others does not give.
+    """
+    match name:
+        case "sgd":
+            return torch.optim.SGD(
+                parameters,
+                lr=params.sgd.learning_rate,
+                momentum=params.sgd.momentum,
+                nesterov=params.sgd.nesterov,
+                weight_decay=params.sgd.weight_decay,
+                fused=True,
+            )
+        case "adam" | "adamw":
+            settings = params.adam if name == "adam" else params.adamw
+            return (torch.optim.Adam if name == "adam" else torch.optim.AdamW)(
+                parameters,
+                lr=settings.learning_rate,
+                betas=(settings.beta1, settings.beta2),
+                eps=settings.epsilon,
+                weight_decay=settings.weight_decay,
+                fused=True,
+            )
+    raise ValueError(f"unknown optimizer {name!r}")
+
+
+def make_schedule(name: str, optimizer: Optimizer, steps: int) -> LRScheduler:
+    """Return the schedule of this name of the learning rate over ``steps`` steps.
+
+    cosine falls from the learning rate to 0 (Loshchilov and Hutter 2017). one_cycle rises to it over the first
+    30 % and falls to almost 0 (Smith and Topin 2018); it leaves the momentum alone.
+    """
+    match name:
+        case "constant":
+            return ConstantLR(optimizer, factor=1.0)
+        case "cosine":
+            return CosineAnnealingLR(optimizer, T_max=steps)
+        case "one_cycle":
+            peak = optimizer.param_groups[0]["lr"]
+            return OneCycleLR(optimizer, max_lr=peak, total_steps=steps, cycle_momentum=False)
+    raise ValueError(f"unknown schedule {name!r}")
