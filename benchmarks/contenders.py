@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_pipeline.splits import Split, load_split
+from mnist_pipeline.data.dataset import Split, load_dataset
 
 Course = list[dict[str, float]]
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--until", type=float, default=1.0, help="stop after the epoch that reaches this accuracy")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    train, test = load_split(args.train), load_split(args.test)
+    train, test = load_dataset(args.train), load_dataset(args.test)
     if args.contender == "sklearn":
         course = sklearn(train, test, args.epochs, args.seed)
     else:

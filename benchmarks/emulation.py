@@ -91,11 +91,11 @@ def child() -> None:
     import numpy as np
     import torch
 
-    from mnist_pipeline.classifier import new_classifier
-    from mnist_pipeline.evaluation import evaluate
-    from mnist_pipeline.params import Params, load_params, with_overrides
-    from mnist_pipeline.splits import Split
-    from mnist_pipeline.training import fit, samples_of, scaling_of
+    from mnist_pipeline.models.classifier import new_classifier
+    from mnist_pipeline.evaluation.evaluate import evaluate
+    from mnist_pipeline.params.schema import Params, load_params, with_overrides
+    from mnist_pipeline.data.dataset import Split
+    from mnist_pipeline.training.loop import fit, samples_of, scaling_of
 
     classes = tuple("0123456789")
     random = np.random.default_rng(0)
@@ -105,8 +105,8 @@ def child() -> None:
     hashes = {"CPU capability": torch.backends.cpu.get_cpu_capability()}
     for name, changes in VARIANTS.items():
         params = Params.model_validate(with_overrides(base, SMALL | changes))
-        train = samples_of(split, np.arange(HELD_OUT, ROWS))
-        validation = samples_of(split, np.arange(HELD_OUT))
+        train = to_samples(split, np.arange(HELD_OUT, ROWS))
+        validation = to_samples(split, np.arange(HELD_OUT))
         scaling = scaling_of(train, params.data.scaling)
         classifier = new_classifier(SIDE, classes, scaling, params.model, params.train.seed, params.data.deskew)
         history = fit(classifier, train, validation, params.train, params.optimizers)

@@ -23,12 +23,12 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 
-from mnist_pipeline.classifier import Classifier, load_classifier, predict  # noqa: E402
-from mnist_pipeline.holdout import hold_out  # noqa: E402
-from mnist_pipeline.params import load_params  # noqa: E402
-from mnist_pipeline.picture import PictureError, read_picture, to_form  # noqa: E402
-from mnist_pipeline.splits import load_split  # noqa: E402
-from tests.drawn import STROKES, STYLES, encoded, photographed  # noqa: E402
+from mnist_pipeline.models.classifier import Classifier, load_classifier, predict  # noqa: E402
+from mnist_pipeline.data.split import hold_out  # noqa: E402
+from mnist_pipeline.params.schema import load_params  # noqa: E402
+from mnist_pipeline.deploy.photo import PipelineError, read_photo, to_form  # noqa: E402
+from mnist_pipeline.data.dataset import load_dataset  # noqa: E402
+from tests.deploy.drawn import STROKES, STYLES, encoded, photographed  # noqa: E402
 
 ROWS = 1000
 TRAIN_ARRAYS = Path("data/prepared/train.safetensors")
@@ -61,8 +61,8 @@ KINDS: dict[str, Callable[[NDArray[np.uint8]], Image.Image]] = {
 def answer(classifier: Classifier, picture: Image.Image) -> int:
     """The class that `mnist predict` names; -1: it refuses."""
     try:
-        form = to_form(read_picture(encoded(picture)), classifier.image_side)
-    except PictureError:
+        form = preprocess(read_photo(encoded(picture)), classifier.image_side)
+    except PipelineError:
         return -1
     return int(predict(classifier, torch.from_numpy(form)[None]).argmax())
 
@@ -70,8 +70,8 @@ def answer(classifier: Classifier, picture: Image.Image) -> int:
 def main() -> None:
     params = load_params(Path(layout.PARAMS))
     classifier = load_classifier(Path(layout.MODEL))
-    split = load_split(TRAIN_ARRAYS)
-    images = split.images[hold_out(split.labels, params.data.validation_size, params.train.seed)[1][:ROWS]]
+    split = load_dataset(TRAIN_ARRAYS)
+    images = split.images[stratified_split(split.labels, params.data.validation_size, params.train.seed)[1][:ROWS]]
     raw = predict(classifier, torch.from_numpy(images)).argmax(dim=1).tolist()
     agreeing = {
         kind: sum(answer(classifier, make(image)) == given for image, given in zip(images, raw, strict=True)) / len(raw)

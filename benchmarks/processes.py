@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from mnist_pipeline.params import with_overrides
+from mnist_pipeline.params.schema import with_overrides
 
 ROOT = Path(__file__).parents[1]
 ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split in ("train", "test")}

@@ -10,8 +10,8 @@ from benchmarks.charts import draw_contenders, draw_growth
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, column, read_results, settings_digest
 from mnist_pipeline.figures.style import save_figure
-from mnist_pipeline.ladder import load_ladder
-from mnist_pipeline.tables import between_marks, markdown
+from mnist_pipeline.experiments.spec import load_ladder
+from mnist_pipeline.core.tables import between_marks, markdown
 
 PAGE = ROOT / "benchmarks" / "README.md"
 README = ROOT / "README.md"

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from benchmarks.processes import ROOT
-from mnist_pipeline.params import Params, deciding, with_overrides
+from mnist_pipeline.params.schema import Params, deciding, with_overrides
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -24,7 +24,7 @@ def settings_digest(overrides: Mapping[str, Any]) -> str:
     """A name for what some overrides of params.yaml amount to, but for the seed."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     params = Params.model_validate(with_overrides(content, {**overrides, "train.seed": 0}))
-    return hashlib.sha256(json.dumps(deciding(params), sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(used_settings(params), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def write_results(name: str, found: dict[str, Any]) -> None:

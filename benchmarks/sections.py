@@ -36,11 +36,11 @@ from benchmarks.results import RESULTS, column, environment, read_results, setti
 from mnist_pipeline.examples import load_examples
 from mnist_pipeline.figures.augmentation import draw_augmentation
 from mnist_pipeline.figures.style import save_figure
-from mnist_pipeline.ladder import load_ladder
-from mnist_pipeline.paired import LEVEL, mcnemar
-from mnist_pipeline.params import Params, with_overrides
-from mnist_pipeline.record import RecordedRun
-from mnist_pipeline.standings import compare_runs
+from mnist_pipeline.experiments.spec import load_ladder
+from mnist_pipeline.experiments.significance import LEVEL, mcnemar
+from mnist_pipeline.params.schema import Params, with_overrides
+from mnist_pipeline.experiments.results import RunResult
+from mnist_pipeline.experiments.analysis import compare_runs
 
 SPLITS = 2000
 REPEATS = 3
@@ -212,7 +212,7 @@ def false_differences(runs: list[dict[str, Any]]) -> dict[str, float]:
     single runs.
     """
     recorded = [
-        RecordedRun("", seed, "", run["accuracy"], None, 10_000, None, 0.0, 0.0, tuple(run["wrong"]))
+        RunResult("", seed, "", run["accuracy"], None, 10_000, None, 0.0, 0.0, tuple(run["wrong"]))
         for seed, run in enumerate(runs)
     ]
     random = np.random.default_rng(0)
@@ -240,7 +240,7 @@ def queue_cost() -> dict[str, Any]:
         shutil.copytree(ROOT / ".dvc" / "cache" / "files", clone / ".dvc" / "cache" / "files")  # and no runs to reuse
         dvc(clone, "checkout")
         started = time.perf_counter()
-        code = "import sys; from mnist_pipeline.cli import main; main(sys.argv[1:])"
+        code = "import sys; from mnist_pipeline.cli.main import main; main(sys.argv[1:])"
         environment = {**os.environ, "PYTHONPATH": str(clone / "src"), "PATH": path_with_python()}
         command = [sys.executable, "-c", code, "ladder", "run", rung, "--seeds", str(number), "--jobs", "1"]
         subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True)
@@ -260,7 +260,7 @@ def compare_time() -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"compare": [], "diff": []}
     for _ in range(11):
         started = time.perf_counter()
-        run_python("-m", "mnist_pipeline.cli", "compare", "HEAD")
+        run_python("-m", "mnist_pipeline.cli.main", "compare", "HEAD")
         seconds["compare"].append(time.perf_counter() - started)
         started = time.perf_counter()
         dvc(ROOT, "metrics", "diff", "HEAD")
@@ -272,7 +272,7 @@ def matrix_product() -> dict[str, Any]:
     """The first layer's product, 128 × 784 × 200, in portable numerics: PyTorch's own (MKL) and ours (oneDNN)."""
     code = """
 import json, time
-from mnist_pipeline import numerics
+from mnist_pipeline.core import numerics
 numerics.configure("portable")
 import torch
 from mnist_pipeline.models.linear import Linear
@@ -309,7 +309,7 @@ def numerics() -> dict[str, Any]:
 def verification() -> dict[str, Any]:
     """`mnist verify`: the whole pipeline in a clone of HEAD, held against dvc.lock."""
     with folder() as here:
-        run_python("-m", "mnist_pipeline.cli", "verify", "--quiet", "--json", here / "result.json")
+        run_python("-m", "mnist_pipeline.cli.main", "verify", "--quiet", "--json", here / "result.json")
         result = json.loads((here / "result.json").read_text("utf-8"))
     return {name: result[name] for name in ("commit", "seconds", "passed")} | {"files": len(result["files"])}
 
@@ -317,8 +317,8 @@ def verification() -> dict[str, Any]:
 def data() -> dict[str, Any]:
     """Both CSV files to validated arrays with facts and preview (the whole stage), and loading the arrays."""
     code = (
-        "import sys, time; from pathlib import Path; from mnist_pipeline.splits import load_split;"
-        "started = time.perf_counter(); split = load_split(Path(sys.argv[1])); total = int(split.images[-1].sum());"
+        "import sys, time; from pathlib import Path; from mnist_pipeline.data.dataset import load_dataset;"
+        "started = time.perf_counter(); split = load_dataset(Path(sys.argv[1])); total = int(split.images[-1].sum());"
         "print(time.perf_counter() - started)"
     )
     with folder() as here:

@@ -3,24 +3,25 @@
 import json
 
 from mnist_pipeline.core.files import read_csv, write_text
-from mnist_pipeline.core.program import run_stage, stage_arguments
+from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.deploy.model_card import Results, model_card
 from mnist_pipeline.params.schema import load_params
+
+FLAGS = {
+    "params": "settings, YAML",
+    "model": "in: the classifier",
+    "onnx": "in: the classifier, ONNX",
+    "facts": "in: summary of the data, JSON",
+    "train-metrics": "in: metrics of training, JSON",
+    "test-metrics": "in: metrics on the test set, JSON",
+    "classes": "in: precision, recall and F1 of each class, CSV",
+    "card": "out: the model card, Markdown",
+}
 
 
 def main() -> None:
     """Run the stage."""
-    args = stage_arguments(
-        __doc__,
-        params="settings, YAML",
-        model="in: the classifier",
-        onnx="in: the classifier, ONNX",
-        facts="in: summary of the data, JSON",
-        train_metrics="in: metrics of training, JSON",
-        test_metrics="in: metrics on the test set, JSON",
-        classes="in: precision, recall and F1 of each class, CSV",
-        card="out: the model card, Markdown",
-    )
+    args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
     facts, train, test = (json.loads(path.read_bytes()) for path in (args.facts, args.train_metrics, args.test_metrics))
     by_class = read_csv(args.classes, {"class": str, "precision": float, "recall": float, "f1": float})

@@ -1,24 +1,25 @@
 """Score the classifier on the test arrays; the only stage that reads them."""
 
 from mnist_pipeline.core import numerics
-from mnist_pipeline.core.program import run_stage, stage_arguments
+from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.params.schema import load_params
+
+FLAGS = {
+    "params": "settings, YAML",
+    "model": "in: the classifier",
+    "onnx": "in: the classifier, ONNX, which must agree",
+    "test": "in: test arrays",
+    "metrics": "out: metrics, JSON",
+    "predictions": "out: a row for every test image, CSV",
+    "classes": "out: precision, recall and F1 of each class, CSV",
+    "calibration": "out: confidence against accuracy, CSV",
+    "showcase": "out: the test images that figures show",
+}
 
 
 def main() -> None:
     """Run the stage."""
-    args = stage_arguments(
-        __doc__,
-        params="settings, YAML",
-        model="in: the classifier",
-        onnx="in: the classifier, ONNX, which must agree",
-        test="in: test arrays",
-        metrics="out: metrics, JSON",
-        predictions="out: a row for every test image, CSV",
-        classes="out: precision, recall and F1 of each class, CSV",
-        calibration="out: confidence against accuracy, CSV",
-        showcase="out: the test images that figures show",
-    )
+    args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
     numerics.configure(params.runtime.numerics)  # before NumPy and torch are imported
     from mnist_pipeline.data.dataset import load_dataset

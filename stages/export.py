@@ -1,12 +1,17 @@
 """Export the classifier to ONNX, for other runtimes."""
 
 from mnist_pipeline.core import numerics
-from mnist_pipeline.core.program import run_stage, stage_arguments
+from mnist_pipeline.core.program import parse_flags, run_stage
+
+FLAGS = {
+    "model": "in: the classifier",
+    "onnx": "out: the classifier, ONNX",
+}
 
 
 def main() -> None:
     """Run the stage."""
-    args = stage_arguments(__doc__, model="in: the classifier", onnx="out: the classifier, ONNX")
+    args = parse_flags(__doc__, FLAGS)
     numerics.configure("portable")  # before NumPy and torch are imported
     from mnist_pipeline.deploy.onnx_export import save_onnx
     from mnist_pipeline.models.classifier import load_classifier

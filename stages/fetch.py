@@ -1,16 +1,20 @@
 """Fetch the two CSV files of MNIST or of the user's own data set."""
 
-from mnist_pipeline.core.program import run_stage, stage_arguments
+from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.ingest.custom import fetch_custom
 from mnist_pipeline.ingest.mnist import fetch_mnist, limits_of
 from mnist_pipeline.params.schema import load_params
 
+FLAGS = {
+    "params": "settings, YAML",
+    "train": "out: training rows, CSV",
+    "test": "out: test rows, CSV",
+}
+
 
 def main() -> None:
     """Run the stage."""
-    args = stage_arguments(
-        __doc__, params="settings, YAML", train="out: training rows, CSV", test="out: test rows, CSV"
-    )
+    args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
     targets = {"train": args.train, "test": args.test}
     if params.data.dataset == "mnist":

@@ -1,30 +1,31 @@
 """Draw the figures of the pipeline."""
 
 from mnist_pipeline.core import numerics
-from mnist_pipeline.core.program import run_stage, stage_arguments
+from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.params.schema import load_params
+
+FLAGS = {
+    "params": "settings, YAML",
+    "model": "in: the classifier",
+    "steps": "in: the loss of every n-th step, CSV",
+    "history": "in: losses and accuracies by epoch, CSV",
+    "predictions": "in: a row for every test image, CSV",
+    "calibration": "in: confidence against accuracy, CSV",
+    "showcase": "in: the test images to show",
+    "examples": "in: training images and augmented versions",
+    "loss-figure": "out: PNG",
+    "confusion-figure": "out: PNG",
+    "mistakes-figure": "out: PNG",
+    "weights-figure": "out: PNG",
+    "reliability-figure": "out: PNG",
+    "record-figure": "out: PNG",
+    "augmentation-figure": "out: PNG",
+}
 
 
 def main() -> None:
     """Run the stage."""
-    args = stage_arguments(
-        __doc__,
-        params="settings, YAML",
-        model="in: the classifier",
-        steps="in: the loss of every n-th step, CSV",
-        history="in: losses and accuracies by epoch, CSV",
-        predictions="in: a row for every test image, CSV",
-        calibration="in: confidence against accuracy, CSV",
-        showcase="in: the test images to show",
-        examples="in: training images and augmented versions",
-        loss_figure="out: PNG",
-        confusion_figure="out: PNG",
-        mistakes_figure="out: PNG",
-        weights_figure="out: PNG",
-        reliability_figure="out: PNG",
-        record_figure="out: PNG",
-        augmentation_figure="out: PNG",
-    )
+    args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
     numerics.configure("portable")  # before NumPy is imported
     from mnist_pipeline.core.arrays import load_arrays

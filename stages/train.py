@@ -3,23 +3,24 @@
 import time
 
 from mnist_pipeline.core import numerics
-from mnist_pipeline.core.program import run_stage, stage_arguments
+from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.params.schema import load_params
+
+FLAGS = {
+    "params": "settings, YAML",
+    "scratch": "folder for checkpoints, to resume from after a kill",
+    "train": "in: training arrays",
+    "model": "out: the classifier",
+    "steps": "out: the loss of every n-th step, CSV",
+    "history": "out: losses and accuracies by epoch, CSV",
+    "metrics": "out: metrics of the trained classifier, JSON",
+    "examples": "out: training images and augmented versions",
+}
 
 
 def main() -> None:
     """Run the stage."""
-    args = stage_arguments(
-        __doc__,
-        params="settings, YAML",
-        scratch="folder for checkpoints, to resume from after a kill",
-        train="in: training arrays",
-        model="out: the classifier",
-        steps="out: the loss of every n-th step, CSV",
-        history="out: losses and accuracies by epoch, CSV",
-        metrics="out: metrics of the trained classifier, JSON",
-        examples="out: training images and augmented versions",
-    )
+    args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
     numerics.configure(params.runtime.numerics)  # before NumPy and torch are imported
     from dataclasses import astuple, fields

@@ -2,23 +2,24 @@
 
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.program import run_stage, stage_arguments
+from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.params.schema import load_params
+
+FLAGS = {
+    "params": "settings, YAML",
+    "train-csv": "in: training rows, CSV",
+    "test-csv": "in: test rows, CSV",
+    "train": "out: training arrays",
+    "test": "out: test arrays",
+    "facts": "out: summary of the data, JSON",
+    "balance": "out: rows of each class, CSV",
+    "preview": "out: the first images of each class, PNG",
+}
 
 
 def main() -> None:
     """Run the stage."""
-    args = stage_arguments(
-        __doc__,
-        params="settings, YAML",
-        train_csv="in: training rows, CSV",
-        test_csv="in: test rows, CSV",
-        train="out: training arrays",
-        test="out: test arrays",
-        facts="out: summary of the data, JSON",
-        balance="out: rows of each class, CSV",
-        preview="out: the first images of each class, PNG",
-    )
+    args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
     numerics.configure("portable")  # before NumPy is imported
     from mnist_pipeline.core.files import write_csv, write_json

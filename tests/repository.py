@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import ROOT, synthetic_split, write_csv_file
+from tests.conftest import ROOT, synthetic_dataset, write_csv_file
 
 COPIED = (
     "dvc.yaml",
@@ -84,8 +84,8 @@ def make_repository(folder: Path, data: Path, epochs: int = 3) -> Repository:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copyfile(source, target)
-    write_csv_file(data / "mnist_train.csv", synthetic_split(600, seed=0))
-    write_csv_file(data / "mnist_test.csv", synthetic_split(200, seed=1))
+    write_csv_file(data / "mnist_train.csv", synthetic_dataset(600, seed=0))
+    write_csv_file(data / "mnist_test.csv", synthetic_dataset(200, seed=1))
     params: Any = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     params["fetch"]["sources"] = [{"kind": "folder", "path": str(data)}]
     for split in ("train", "test"):

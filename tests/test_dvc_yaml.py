@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mnist_pipeline import layout
-from mnist_pipeline.params import known_keys
+from mnist_pipeline.provenance import paths
+from mnist_pipeline.params.schema import known_keys
 from tests.conftest import ROOT
 
 PIPELINE: Any = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))

@@ -16,11 +16,11 @@ import pytest
 import yaml
 
 from benchmarks import report as benchmarks
-from mnist_pipeline.ladder import Run, load_ladder
+from mnist_pipeline.experiments.spec import Run, load_ladder
 from mnist_pipeline.models.registry import build_network, multiply_adds
-from mnist_pipeline.params import Params, with_overrides
-from mnist_pipeline.record import RUNS, read_runs
-from mnist_pipeline.report import TABLE, with_sections
+from mnist_pipeline.params.schema import Params, with_overrides
+from mnist_pipeline.experiments.results import RUNS, read_runs
+from mnist_pipeline.experiments.report import TABLE, with_sections
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/*.md")])
@@ -95,20 +95,20 @@ def test_the_architecture_of_the_readme_can_be_added(tmp_path: Path) -> None:
         '    "mlp": build_mlp,\n', '    "mlp": build_mlp, "local": build_local,\n'
     )
     own = "from mnist_pipeline.models.local import build_local\n"
-    registry.write_text(text.replace("from mnist_pipeline.params", own + "from mnist_pipeline.params"))
+    registry.write_text(text.replace("from mnist_pipeline.params.schema", own + "from mnist_pipeline.params.schema"))
     code = """
 import sys
 import numpy as np, yaml
-from mnist_pipeline.classifier import UNIT, new_classifier, save_classifier, load_classifier
-from mnist_pipeline.params import Params, with_overrides
-from mnist_pipeline.training import fit, samples_of
-from tests.conftest import synthetic_split
+from mnist_pipeline.models.classifier import UNIT, new_classifier, save_classifier, load_classifier
+from mnist_pipeline.params.schema import Params, with_overrides
+from mnist_pipeline.training.loop import fit, samples_of
+from tests.conftest import synthetic_dataset
 from pathlib import Path
 content = yaml.safe_load(Path("params.yaml").read_text())
 content["model"]["local"] = {"patch": 4, "units": 16}
 params = Params.model_validate(with_overrides(content, {"model.architecture": "local", "train.epochs": 8}))
 classifier = new_classifier(8, tuple("0123456789"), UNIT, params.model, 0)
-samples = samples_of(synthetic_split(400), np.arange(400))
+samples = to_samples(synthetic_dataset(400), np.arange(400))
 print(fit(classifier, samples, samples, params.train, params.optimizers).epochs[-1].validation_accuracy)
 save_classifier(Path(sys.argv[1]), classifier)
 print(load_classifier(Path(sys.argv[1])).params.architecture)
@@ -126,7 +126,7 @@ def test_the_sizes_of_architectures_are_counted(params_content: Any, architectur
     params = Params.model_validate(with_overrides(params_content, {"model.architecture": architecture}))
     network = build_network(params.csv.image_side, len(params.csv.classes), params.model)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    row = f"| {parameters:,} | {multiply_adds(network, params.csv.image_side**2):,} |"
+    row = f"| {parameters:,} | {count_macs(network, params.csv.image_side**2):,} |"
     (line,) = (line for line in README.splitlines() if line.startswith(f"| `{architecture}`, "))
     assert row in line
 

@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.conftest import ROOT, synthetic_split, write_csv_file
+from tests.conftest import ROOT, synthetic_dataset, write_csv_file
 from tests.repository import Repository, make_repository
 
 pytestmark = pytest.mark.slow
@@ -180,8 +180,8 @@ def folder(tmp_path: Path) -> Path:
     params["data"]["validation_size"] = 100
     params["train"]["epochs"] = 1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-    write_csv_file(tmp_path / "train.csv", synthetic_split(2000))
-    write_csv_file(tmp_path / "test.csv", synthetic_split(200, seed=1))
+    write_csv_file(tmp_path / "train.csv", synthetic_dataset(2000))
+    write_csv_file(tmp_path / "test.csv", synthetic_dataset(200, seed=1))
     return tmp_path
 
 

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from mnist_pipeline import machine, numerics
-from mnist_pipeline.csvs import Block
-from mnist_pipeline.splits import save_split
-from tests.conftest import ROOT, synthetic_split
+from mnist_pipeline.data.csv import Block
+from mnist_pipeline.data.dataset import save_dataset
+from tests.conftest import ROOT, synthetic_dataset
 
 RunHere = Callable[..., subprocess.CompletedProcess[str]]
 STAGES = ("fetch", "validate", "train", "export", "evaluate", "card", "plot")
@@ -114,8 +114,8 @@ def test_train_without_arrays_says_so(run_here: RunHere) -> None:
 
 def write_training_arrays(folder: Path) -> None:
     """The training arrays, as validate writes them."""
-    split = synthetic_split(300, side=4, classes=("a", "b", "c"))
-    save_split(folder / "train.safetensors", [Block(split.labels, split.images)], 4, split.classes)
+    split = synthetic_dataset(300, side=4, classes=("a", "b", "c"))
+    save_dataset(folder / "train.safetensors", [Block(split.labels, split.images)], 4, split.classes)
 
 
 def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path, run_here: RunHere) -> None:
@@ -160,7 +160,7 @@ finally:
 
 
 @pytest.mark.parametrize(("flags", "warned"), [("avx2", True), ("avx2 amx_bf16", False)])
-def test_train_multiplies_in_bfloat16_where_the_cpu_can(
+def test_train_uses_mixed_precision_where_the_cpu_can(
     folder: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch, flags: str, warned: bool
 ) -> None:
     write_training_arrays(folder)

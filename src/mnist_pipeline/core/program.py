@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
@@ -14,20 +14,20 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, by the convention of shells: 128 + SIGINT."""
 
 
-def stage_arguments(description: str | None, **paths: str) -> argparse.Namespace:
+def parse_flags(description: str | None, flags: Mapping[str, str]) -> argparse.Namespace:
     """Parse the flags of a stage. Each is required and takes a path.
 
     Args:
         description: what the stage does, for ``--help``.
-        **paths: help text by name; ``train_csv="in: ..."`` declares ``--train-csv``. Inputs start with "in:", outputs
-            with "out:".
+        flags: help text by name, such as {"train-csv": "in: training rows"} for ``--train-csv``; that of an input
+            starts with "in:", that of an output with "out:".
 
     Returns:
-        A ``Path`` for each name.
+        A ``Path`` for each name, with underscores for hyphens.
     """
     parser = argparse.ArgumentParser(description=description)
-    for name, text in paths.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=text)
+    for name, text in flags.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
     return parser.parse_args()
 
 
