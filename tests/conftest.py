@@ -13,8 +13,8 @@ import pytest
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.data import csv
 from mnist_pipeline.data.dataset import Dataset
-from mnist_pipeline.params.schema.overrides import with_overrides
-from mnist_pipeline.params.schema.schema import Params
+from mnist_pipeline.params.overrides import with_overrides
+from mnist_pipeline.params.schema import Params
 
 # A thread for each of the processes that run tests side by side: with more, they run ten times slower. Read by
 # libraries when they are first imported, here and in the processes that tests start.

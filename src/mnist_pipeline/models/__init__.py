@@ -2,7 +2,7 @@
 
 Load a trained model and classify images, uint8 (n, 28, 28)::
 
-    classifier = load_classifier(Path("models/classifier.safetensors"))
+    classifier = load_classifier(Path("classifier.safetensors"))
     outputs = predict(classifier, images)                # float32 (n, classes)
     probabilities = classifier.probabilities(outputs)    # float64 (n, classes)
 

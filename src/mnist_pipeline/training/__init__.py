@@ -14,5 +14,5 @@
 - ``losses``, ``optimizers``: by name; the optimizers with their learning-rate schedules.
 - ``augmentation``: random rotation, scale, shear, shift and elastic deformation.
 - ``state``, ``checkpoint``: what ``fit`` records, by epoch and step, and how it resumes after a kill.
-- ``scoring``: loss and accuracy. ``summary``: what metrics/train.json holds.
+- ``scoring``: loss and accuracy. ``summary``: the metrics of a run.
 """
