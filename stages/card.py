@@ -11,7 +11,7 @@ FLAGS = {
     "params": "settings, YAML",
     "model": "in: the classifier",
     "onnx": "in: the classifier, ONNX",
-    "facts": "in: summary of the data, JSON",
+    "summary": "in: summary of the data, JSON",
     "train-metrics": "in: metrics of training, JSON",
     "test-metrics": "in: metrics on the test set, JSON",
     "classes": "in: precision, recall and F1 of each class, CSV",
@@ -23,9 +23,11 @@ def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
-    facts, train, test = (json.loads(path.read_bytes()) for path in (args.facts, args.train_metrics, args.test_metrics))
+    summary, train, test = (
+        json.loads(path.read_bytes()) for path in (args.summary, args.train_metrics, args.test_metrics)
+    )
     by_class = read_csv(args.classes, {"class": str, "precision": float, "recall": float, "f1": float})
-    results = Results(facts, train, test, by_class.to_dict("records"))
+    results = Results(summary, train, test, by_class.to_dict("records"))
     write_text(args.card, model_card(params, results, [args.model, args.onnx]))
     print(f"card: the model card is {args.card}")
 

@@ -13,7 +13,7 @@ FLAGS = {
     "predictions": "out: a row for every test image, CSV",
     "classes": "out: precision, recall and F1 of each class, CSV",
     "calibration": "out: confidence against accuracy, CSV",
-    "showcase": "out: the test images that figures show",
+    "samples": "out: the test images that figures show",
 }
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     dataset = load_dataset(args.test)
     result = evaluate(load_classifier(args.model).to(device), dataset, params.evaluate.calibration_bins)
     difference = check_agreement(args.onnx, dataset.images, result.probabilities)
-    save_figure_samples(args.showcase, dataset, result, params.evaluate.record)
+    save_figure_samples(args.samples, dataset, result, params.evaluate.record)
     write_evaluation(result, args.metrics, args.predictions, args.classes, args.calibration)
     metrics = result.metrics
     print(

@@ -11,7 +11,7 @@ FLAGS = {
     "history": "in: losses and accuracies by epoch, CSV",
     "predictions": "in: a row for every test image, CSV",
     "calibration": "in: confidence against accuracy, CSV",
-    "showcase": "in: the test images to show",
+    "samples": "in: the test images to show",
     "examples": "in: training images and augmented versions",
     "loss-figure": "out: PNG",
     "confusion-figure": "out: PNG",
@@ -42,7 +42,7 @@ def main() -> None:
     model = load_arrays(args.model, "a model that the train stage wrote", ["classifier"])
     examples = load_arrays(args.examples, "images that the train stage wrote", ["originals", "distorted"]).arrays
     parts = ("rows", "images", "labels", "probabilities")
-    shown = load_arrays(args.showcase, "images that the evaluate stage wrote", [*parts, "classes"])
+    shown = load_arrays(args.samples, "images that the evaluate stage wrote", [*parts, "classes"])
     rows, images, labels, probabilities = (shown.arrays[part] for part in parts)
     classes = shown.metadata["classes"]
     steps = read_csv(args.steps, {"step": int, "loss": float})

@@ -11,7 +11,7 @@ FLAGS = {
     "test-csv": "in: test rows, CSV",
     "train": "out: training arrays",
     "test": "out: test arrays",
-    "facts": "out: summary of the data, JSON",
+    "summary": "out: summary of the data, JSON",
     "balance": "out: rows of each class, CSV",
     "preview": "out: the first images of each class, PNG",
 }
@@ -42,14 +42,14 @@ def main() -> None:
     if problems:
         raise PipelineError("\n".join(problems))
 
-    facts = {name: summary.as_dict() for name, summary in summaries.items()}
-    facts["test"]["images_also_in_train"] = summaries["test"].duplicates_of(summaries["train"])
-    write_json(args.facts, facts)
+    summary = {name: each.as_dict() for name, each in summaries.items()}
+    summary["test"]["images_also_in_train"] = summaries["test"].duplicates_of(summaries["train"])
+    write_json(args.summary, summary)
     counts = zip(expected.classes, summaries["train"].class_counts, summaries["test"].class_counts, strict=True)
     write_csv(args.balance, ["class", "train", "test"], counts)
     train = load_dataset(args.train)
     save_figure(args.preview, draw_preview(train.images, train.labels, train.classes))
-    print(f"validate: {facts['train']['rows']:,} training and {facts['test']['rows']:,} test rows are valid")
+    print(f"validate: {summary['train']['rows']:,} training and {summary['test']['rows']:,} test rows are valid")
 
 
 if __name__ == "__main__":

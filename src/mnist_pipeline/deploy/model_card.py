@@ -1,6 +1,6 @@
 """The model card: what a model is, what it was trained on, how good it is, and what it is not for.
 
-After Mitchell et al. 2019, "Model Cards for Model Reporting"; the head is that which the Hugging Face Hub reads.
+After Mitchell et al. 2019, "Model Cards for Model Reporting"; the front matter is that of the Hugging Face Hub.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 import yaml
 
 from mnist_pipeline.core.files import sha256_of
+from mnist_pipeline.core.tables import markdown_table
 from mnist_pipeline.params.overrides import used_settings
 from mnist_pipeline.params.schema import Params
 
-NOT_OF_TRAINING = ("csv", "evaluate")
-"""Sections that decide about results, but not about the weights: the card tells of them in words, or not at all."""
+NOT_TRAINING = ("csv", "evaluate")
+"""Sections that affect results, but not the weights."""
 
 SHARES = ("precision", "recall", "f1")
 
@@ -27,20 +28,20 @@ class Results:
     """What the pipeline measured.
 
     Attributes:
-        facts: of the data, as ``validate`` wrote them.
+        summary: of the data, as ``validate`` wrote it.
         train: as ``train`` wrote it.
         test: as ``evaluate`` wrote it.
         classes: a row for each class: its name, precision, recall, F1.
     """
 
-    facts: Mapping[str, Any]
+    summary: Mapping[str, Any]
     train: Mapping[str, Any]
     test: Mapping[str, Any]
     classes: Sequence[Mapping[Hashable, Any]]
 
 
 def model_card(params: Params, results: Results, files: Sequence[Path]) -> str:
-    """The card, as Markdown.
+    """Return the card, as Markdown.
 
     Args:
         params: with which the model was made.
@@ -51,8 +52,8 @@ def model_card(params: Params, results: Results, files: Sequence[Path]) -> str:
     weights, onnx = files
     sections = [
         _head(params),
-        f"# A classifier of {side} × {side} grey images in {len(classes)} classes\n\n"
-        f"{_what(params, results)} Written by the pipeline with every run; this file is not edited by hand.",
+        f"# Classifier of {side} × {side} greyscale images in {len(classes)} classes\n\n"
+        f"{_what(params, results)} The pipeline writes this file; do not edit it.",
         f"## Use\n\n{_use(side, classes, weights, onnx)}",
         f"## Data\n\n{_data(params, results)}",
         f"## Results\n\n{_results(results)}",
@@ -76,8 +77,8 @@ def _what(params: Params, results: Results) -> str:
     kind = {"mlp": "A fully connected network", "cnn": "A convolutional network"}
     what = kind.get(params.model.architecture, f"A network of architecture {params.model.architecture}")
     return (
-        f"{what} with {results.train['parameters']:,} parameters; an image takes {results.train['multiply_adds']:,} "
-        f"multiply-adds. It is right about {_percent(results.test['accuracy'])} of the test images (95 % interval "
+        f"{what} with {results.train['parameters']:,} parameters and {results.train['multiply_adds']:,} MACs per "
+        f"image. Test accuracy: {_percent(results.test['accuracy'])} (95 % interval "
         f"{_percent(results.test['accuracy_low'])} to {_percent(results.test['accuracy_high'])})."
     )
 
@@ -87,7 +88,7 @@ def _percent(share: float) -> str:
 
 
 def _use(side: int, classes: Sequence[str], weights: Path, onnx: Path) -> str:
-    return f"""In any program, by ONNX, which needs nothing of this repository:
+    return f"""With ONNX, without this repository:
 
 ```python
 import numpy as np, onnxruntime
@@ -97,13 +98,13 @@ images = np.zeros((1, {side}, {side}), np.uint8)  # 0: background, 255: ink
 (probabilities,) = session.run(None, {{"images": images}})  # float32, (1, {len(classes)})
 ```
 
-In Python with this package: `load_classifier(Path("{weights}"))` of `mnist_pipeline.classifier`. From a shell, for an
-ordinary photograph or scan: `mnist predict IMAGE`. Both files hold the same model: the pipeline's
-evaluate stage fails unless they give every test image the same probabilities."""
+In Python with this package: `mnist_pipeline.models.classifier.load_classifier(Path("{weights}"))`. From a shell, for a
+photo or scan: `mnist predict IMAGE`. Both files hold the same model: the `evaluate` stage fails unless ONNX and PyTorch
+agree on every test image."""
 
 
 def _data(params: Params, results: Results) -> str:
-    train, test = results.facts["train"], results.facts["test"]
+    train, test = results.summary["train"], results.summary["test"]
     if params.data.dataset == "mnist":
         hashes = params.fetch.sha256
         source = "MNIST (LeCun, Cortes and Burges), as CSV files with the SHA-256 hashes"
@@ -111,14 +112,14 @@ def _data(params: Params, results: Results) -> str:
     else:
         own = params.custom
         source = f"`{own.train}` and `{own.test}`." if own.test else (
-            f"`{own.train}`, of whose rows a share of {own.test_fraction:g}, each class in proportion, is the test set."
+            f"`{own.train}`; a stratified share of {own.test_fraction:g} of its rows is the test set."
         )  # fmt: skip
     also = test["images_also_in_train"]
     return (
         f"{source}\n\n"
-        f"{train['rows']:,} training rows, of which {results.train['validation_rows']:,} were held out to choose "
-        f"settings by; {test['rows']:,} test rows, {also or 'none'} of them with an image that is among the training "
-        f"rows, too. Classes: {', '.join(params.csv_format.classes)}."
+        f"{train['rows']:,} training rows, of which {results.train['validation_rows']:,} are the validation set; "
+        f"{test['rows']:,} test rows, {also or 'none'} of them with an image that is also a training image. "
+        f"Classes: {', '.join(params.csv_format.classes)}."
     )
 
 
@@ -126,42 +127,37 @@ def _results(results: Results) -> str:
     test, validation = results.test, results.train["validation_accuracy"]
     rows = [
         ("accuracy", f"{test['accuracy']:.4f}"),
-        ("95 % interval of it", f"{test['accuracy_low']:.4f} to {test['accuracy_high']:.4f}"),
+        ("95 % interval", f"{test['accuracy_low']:.4f} to {test['accuracy_high']:.4f}"),
         ("errors", f"{test['errors']:,}"),
         ("log loss", f"{test['log_loss']:.4f}"),
         ("expected calibration error", f"{test['expected_calibration_error']:.4f}"),
         ("macro F1", f"{test['macro_f1']:.4f}"),
     ]
-    measures = _table(("test set", ""), rows)
+    measures = markdown_table([("metric", "test set"), *rows])
     by_class = [(each["class"], *(f"{float(each[name]):.4f}" for name in SHARES)) for each in results.classes]
-    held_out = "No rows were held out." if validation is None else f"Accuracy on the rows held out: {validation:.4f}."
-    return f"{measures}\n\n{held_out}\n\n{_table(('class', *SHARES), by_class)}"
+    validated = "There was no validation set." if validation is None else f"Validation accuracy: {validation:.4f}."
+    return f"{measures}\n\n{validated}\n\n{markdown_table([('class', *SHARES), *by_class])}"
 
 
 def _limits(params: Params) -> str:
     images = (
-        "single digits, grey, light ink on a dark ground, scaled to 20 × 20 pixels and centred by mass in 28 × 28"
+        "single digits, greyscale, light ink on a dark background, scaled to 20 × 20 pixels and centred in 28 × 28"
         if params.data.dataset == "mnist"
-        else "images of its own data set, and brought into their form"
+        else "the images of its own data set, with their preprocessing"
     )
-    return f"""- It was trained on {images}; of others it knows nothing.
-- It always names one of its classes, also for an image of none of them. A low probability is a hint at that, no more.
-- The interval says how exact the accuracy is for images like those of the test set: the same kind of writers, paper and
-  scanner. It says nothing of others, nor of how much another seed of training would change.
-- Do not let it alone decide anything that matters to somebody, such as the sum on a cheque."""
+    return f"""- It was trained on {images}. On other images its predictions are meaningless.
+- It always predicts one of its classes, also for an image of none of them, and sometimes with high confidence.
+- The interval of the accuracy holds for images like those of the test set: the same kind of writers, paper and scanner.
+  It does not include the variation between training runs with other seeds.
+- Do not use it alone for decisions that matter to people, such as the amount on a cheque."""
 
 
 def _settings(params: Params) -> str:
     content = used_settings(params)
-    chosen = {name: section for name, section in content.items() if name not in NOT_OF_TRAINING}
+    chosen = {name: section for name, section in content.items() if name not in NOT_TRAINING}
     return yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True)
 
 
 def _files(files: Sequence[Path]) -> str:
     rows = [(f"`{path}`", f"{path.stat().st_size:,}", f"`{sha256_of(path)}`") for path in files]
-    return _table(("file", "bytes", "SHA-256"), rows)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return markdown_table([("file", "bytes", "SHA-256"), *rows])

@@ -35,7 +35,7 @@ def draw_ladder(results: list[RungResult], runs: list[RunResult]) -> Figure:
     low, high = axes.get_xlim()[::-1]
     axes.set_xticks([tick for tick in (0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 50) if low <= tick <= high])
     axes.set_xlabel("test error, logarithmic (fewer errors to the right)")
-    figure.suptitle("Each improvement, seed by seed, and the percentage points it gained on the one it builds on")
+    figure.suptitle("Test error of each rung by seed, and percentage points gained over the rung it builds on")
     handles = [
         axes.plot([], [], ".", color=BLUE, alpha=0.5, markersize=9, label="one seed")[0],
         axes.plot([], [], "|", color=BLUE, markersize=12, markeredgewidth=2.5, label="mean")[0],

@@ -30,7 +30,7 @@ def draw_confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, mistakes.max() * 1.3))
     axes.set(
-        title=f"{counts.sum()} test images, {mistakes.sum()} of them misread",
+        title=f"{counts.sum():,} test images, {mistakes.sum():,} misclassified",
         xlabel="predicted",
         ylabel="actual",
     )

@@ -30,15 +30,15 @@ def draw_mistakes(
         number: how many to draw.
     """
     captions = [
-        f"{classes[actual]}, read {classes[given.argmax()]}\n{given.max():.1%}"
+        f"{classes[actual]} → {classes[given.argmax()]}\n{given.max():.1%}"
         for actual, given in zip(labels[:number], probabilities[:number], strict=True)
     ]
     rows = -(-max(len(captions), 1) // COLUMNS)
     figure = new_figure(10, 0.45 + 1.3 * rows)
     if captions:
         draw_images(figure, images[:number], captions, COLUMNS)
-        title = f"The {len(captions)} most confident of {len(images)} mistakes on the test set"
+        title = f"The {len(captions)} most confident of {len(images)} mistakes (label → prediction, confidence)"
     else:
         title = "No mistakes on the test set"
-    figure.suptitle(f"{title}")
+    figure.suptitle(title)
     return figure

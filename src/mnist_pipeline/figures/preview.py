@@ -33,6 +33,6 @@ def draw_preview(images: NDArray[np.uint8], labels: NDArray[np.uint8], classes: 
             else:
                 axes.set_axis_off()
         grid[label][0].text(-0.35, 0.5, name, transform=grid[label][0].transAxes, ha="right", va="center", fontsize=14)
-    of_all = "each label" if len(classes) == len(every) else f"{len(classes)} of {len(every)} labels"
+    of_all = "each class" if len(classes) == len(every) else f"{len(classes)} of {len(every)} classes"
     figure.suptitle(f"The first {PER_CLASS} training images of {of_all}")
     return figure

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, draw_image, name_ticks, new_figure
 
-MOST_CLASSES, LIKELIEST = 26, 10
+MOST_CLASSES, MOST_LIKELY = 26, 10
 
 
 def draw_record(
@@ -29,17 +29,16 @@ def draw_record(
     figure = new_figure(9, 3.4)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))
     draw_image(left, image)
-    name = classes[actual]
-    left.set_title(f"test row {row}:{f' a {name}' if len(name) == 1 else chr(10) + name}")
+    left.set_title(f"test row {row}\nlabel {classes[actual]}")
     shown = np.arange(len(classes))
     if len(classes) > MOST_CLASSES:
-        shown = np.sort(np.argsort(-probabilities, kind="stable")[:LIKELIEST])
+        shown = np.sort(np.argsort(-probabilities, kind="stable")[:MOST_LIKELY])
     colours = [BLUE if i == actual else ORANGE if i == answer else GREY for i in shown]
     places = np.arange(len(shown))
     right.bar(places, probabilities[shown], color=colours)
     right.set(
-        title=f"read as {classes[answer]}: {'right' if answer == actual else 'wrong'}",
-        xlabel="class" if len(shown) == len(classes) else f"the {LIKELIEST} likeliest of {len(classes)} classes",
+        title=f"predicted {classes[answer]}, {'correct' if answer == actual else 'wrong'}",
+        xlabel="class" if len(shown) == len(classes) else f"the {MOST_LIKELY} most likely of {len(classes)} classes",
         ylabel="probability",
         ylim=(0, 1.08),
     )

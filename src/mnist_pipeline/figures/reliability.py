@@ -27,9 +27,7 @@ def draw_reliability(calibration: pd.DataFrame) -> Figure:
     above.bar(centre[filled.index], filled["accuracy"], width[filled.index] * 0.92, color=colours)
     above.plot(filled["confidence"], filled["confidence"], "s", color=ORANGE, label="mean confidence")
     above.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
-    above.set(
-        title="Reliability of the confidence on the test set", ylabel="fraction right", xlim=(0, 1), ylim=(0, 1.04)
-    )
+    above.set(title="Reliability diagram, test set", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.04))
     bars = Patch(color=BLUE, label=f"accuracy (pale: < {FEW} images)")
     figure.legend(handles=[bars, *above.get_legend_handles_labels()[0]], loc="outside lower center", ncols=3)
     below.bar(centre, calibration["count"], width * 0.92, color=GREY)

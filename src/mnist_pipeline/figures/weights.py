@@ -28,7 +28,7 @@ def draw_weights(weights: Mapping[str, NDArray[np.float32]], side: int) -> Figur
     found = [pictures for array in weights.values() if (pictures := _as_pictures(array, side)) is not None]
     if not found:
         figure = new_figure(10, 1)
-        figure.suptitle("This network has no layer whose weights are pictures")
+        figure.suptitle("No layer of this network has weights that can be drawn as images")
         return figure
     pictures = found[0]
     strength = np.sqrt((pictures.astype(np.float64) ** 2).mean(axis=(1, 2)))
@@ -44,7 +44,7 @@ def draw_weights(weights: Mapping[str, NDArray[np.float32]], side: int) -> Figur
         axes.imshow(unit, cmap=colours.cmap, norm=colours.norm, interpolation="none")
     figure.colorbar(colours, ax=list(grid), label="weight", shrink=0.8)
     kind = "units" if pictures.shape[1] == side else "kernels"
-    figure.suptitle(f"Weights from the pixels to {len(chosen)} of {len(pictures)} first-layer {kind}")
+    figure.suptitle(f"First-layer weights of {len(chosen)} of {len(pictures)} {kind}")
     return figure
 
 
