@@ -1,4 +1,4 @@
-# Set-up is part of every target: .venv is made from the exact pins of requirements.lock where it is missing or stale.
+# Set-up is part of every target: .venv is created from the exact pins of requirements.lock if it is missing or stale.
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,37 +25,43 @@ test-slow: $(READY) ## Run the checks that take minutes: 50 kills, full disks, r
 	$(RUN) pytest -n 0 -m slow
 
 .PHONY: verify
-verify: $(READY) ## Prove it: run the whole pipeline in a clone of HEAD and compare every hash
+verify: $(READY) ## Run the whole pipeline in a clone of HEAD and compare every hash
 	$(RUN) mnist verify
 
 .PHONY: emulate
-emulate: $(READY) ## Compare the bits with those on emulated CPUs (needs the package qemu-user)
+emulate: $(READY) ## Compare the bits with those of emulated CPUs (needs the package qemu-user)
 	$(RUN) python benchmarks/emulation.py
 
 .PHONY: check
-check: $(READY) ## Lint, type check and test
+check: $(READY) ## Lint, type check, test; check that pages and committed results agree
 	$(RUN) ruff check
 	$(RUN) ruff format --check
+	$(RUN) lint-imports --no-cache
 	$(RUN) mypy
 	$(RUN) pytest
+	$(RUN) pytest -n 0 -m repository
 
 .PHONY: format
-format: $(READY) ## Format the code and mend what the linter can
+format: $(READY) ## Format the code and fix what the linter can
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
 .PHONY: bench
-bench: $(READY) ## Measure accuracy and speed anew, into benchmarks/results (takes some hours)
+bench: $(READY) ## Measure accuracy and speed, into benchmarks/results (takes some hours)
 	$(RUN) python -m benchmarks.run
 
+.PHONY: docs
+docs: $(READY) ## Build the documentation as a site, into site/
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 .PHONY: plots-page
-plots-page: $(READY) ## Write .dvc/plots.html anew, the page of `dvc plots show`
+plots-page: $(READY) ## Write .dvc/plots.html, the page of `dvc plots show`
 	$(RUN) python -m mnist_pipeline.cli.plots_page .dvc/plots.html
 
 .PHONY: setup
-setup: $(READY) ## Make .venv and nothing else
+setup: $(READY) ## Create .venv and nothing else
 
-# Built anew rather than updated, so that no package stays behind that the lock file does not name.
+# Created again rather than updated, so that no package remains that the lock file does not name.
 $(PACKAGES): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.11"; exit 1; }

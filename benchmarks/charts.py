@@ -1,4 +1,4 @@
-"""The benchmarks' charts, from what was measured."""
+"""The charts of the benchmarks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Measured = dict[str, Any]
 
 
 def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
-    """Test accuracy over seconds of training, everyone in one chart; time is logarithmic."""
+    """Draw test accuracy over training time, all contenders in one chart; time is logarithmic."""
     figure = new_figure(8, 5.8)
     axes = figure.subplots()
     courses: dict[str, list[tuple[list[float], list[float]]]] = {
@@ -38,14 +38,14 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
             for name, runs in ours.items()
             if kind in name.lower()
         )
-        label = f"ours, {kind.upper()}: each point a whole run"
+        label = f"ours, {kind.upper()}: each point is a complete run"
         axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=1, label=label)
-    axes.set(xscale="log", xlabel="seconds of training (logarithmic)", ylabel="test accuracy, %", ylim=(95, 100))
+    axes.set(xscale="log", xlabel="training time in seconds (log scale)", ylabel="test accuracy, %", ylim=(95, 100))
     axes.set_yticks([95, 96, 97, 98, 99, 100])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2)
-    figure.suptitle("Accuracy over training time, on the same two cores")
+    figure.suptitle("Accuracy over training time on two cores")
     return figure
 
 
@@ -54,7 +54,7 @@ def _course(run: Measured) -> tuple[list[float], list[float]]:
 
 
 def draw_growth(found: Measured) -> Figure:
-    """Seconds and memory by rows; seconds by hidden units and by epochs."""
+    """Draw time and memory by rows, and time by hidden units and by epochs."""
     figure = new_figure(9, 6.5)
     grid = figure.subplots(2, 2)
     for stage in ("validate", "train", "evaluate"):
@@ -63,8 +63,8 @@ def draw_growth(found: Measured) -> Figure:
     _line(grid[1][0], found["hidden_units"], "units", "train_seconds", "train")
     _line(grid[1][0], found["hidden_units"], "units", "evaluate_seconds", "evaluate")
     _line(grid[1][1], found["epochs"], "epochs", "train_seconds", "train")
-    grid[0][0].set(title="Time by training rows", xlabel="training rows (and a sixth to test)", ylabel="seconds")
-    grid[0][1].set(title="Peak memory by training rows", xlabel="training rows", ylabel="MB, the whole process")
+    grid[0][0].set(title="Time by training rows", xlabel="training rows (a sixth as many test rows)", ylabel="seconds")
+    grid[0][1].set(title="Peak memory by training rows", xlabel="training rows", ylabel="MB, whole process")
     grid[1][0].set(title="Time by hidden units, one epoch", xlabel="hidden units", ylabel="seconds")
     grid[1][1].set(title="Time by epochs", xlabel="epochs", ylabel="seconds")
     for axes in grid[0]:
@@ -74,12 +74,12 @@ def draw_growth(found: Measured) -> Figure:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.suptitle("How cost grows (whole stages, importing PyTorch included)")
+    figure.suptitle("Time and memory of whole stages, importing PyTorch included")
     return figure
 
 
 def _line(axes: Axes, runs: list[Measured], along: str, value: str, label: str) -> None:
-    """A line of means, with every run as a dot."""
+    """Draw a line of means, with every run as a dot."""
     places = sorted({run[along] for run in runs})
     mean: Callable[[Any], float] = lambda place: fmean(run[value] for run in runs if run[along] == place)  # noqa: E731
     (line,) = axes.plot(places, [mean(place) for place in places], label=label, linewidth=1)

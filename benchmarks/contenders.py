@@ -1,10 +1,10 @@
-"""What others would write: scikit-learn's network, and the usual PyTorch script. Prints one JSON line.
+"""Baselines: scikit-learn's MLPClassifier and PyTorch's MNIST example. Prints one line of JSON.
 
     python benchmarks/contenders.py sklearn --train … --test … --epochs 10
     python benchmarks/contenders.py pytorch --train … --test … --until 0.99
 
-After each epoch: the seconds of training so far (scoring is not counted) and the test accuracy. The data are the
-pipeline's own arrays, which spares the contenders the CSV files.
+After each epoch: the training time so far, without scoring, and the test accuracy. The data are the pipeline's arrays,
+so that no time goes into reading CSV files.
 """
 
 import argparse
@@ -20,41 +20,42 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_pipeline.data.dataset import Split, load_dataset
+from mnist_pipeline.data import dataset
+from mnist_pipeline.data.dataset import load_dataset
 
 Course = list[dict[str, float]]
 
 
-def sklearn(train: Split, test: Split, epochs: int, seed: int) -> Course:
-    """784-200-10 in batches of 128, by Adam, as ``MLPClassifier`` does unless told otherwise."""
-    inputs, unseen = (split.images.reshape(len(split.images), -1).astype(np.float32) / 255 for split in (train, test))
+def sklearn(train: dataset.Dataset, test: dataset.Dataset, epochs: int, seed: int) -> Course:
+    """Train 784-200-10 in batches of 128 with Adam, the default of ``MLPClassifier``."""
+    inputs, unseen = (each.images.reshape(len(each.images), -1).astype(np.float32) / 255 for each in (train, test))
     course: Course = []
     network = MLPClassifier((200,), batch_size=128, random_state=seed)
     seconds = 0.0
     for _ in range(epochs):
         started = time.perf_counter()
-        network.partial_fit(inputs, train.labels, classes=np.unique(train.labels))  # an epoch, going on from the last
+        network.partial_fit(inputs, train.labels, classes=np.unique(train.labels))  # one epoch
         seconds += time.perf_counter() - started
         course.append({"seconds": seconds, "accuracy": float(network.score(unseen, test.labels))})
     return course
 
 
 class Images(Dataset[Any]):
-    """One image after the other, scaled when it is asked for."""
+    """Images, scaled when they are accessed."""
 
-    def __init__(self, split: Split) -> None:
-        self.split = split
+    def __init__(self, data: dataset.Dataset) -> None:
+        self.data = data
 
     def __len__(self) -> int:
-        return len(self.split.labels)
+        return len(self.data.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = torch.from_numpy(self.split.images[index]).unsqueeze(0).to(torch.float32).div(255)
-        return (image - 0.1307) / 0.3081, int(self.split.labels[index])
+        image = torch.from_numpy(self.data.images[index]).unsqueeze(0).to(torch.float32).div(255)
+        return (image - 0.1307) / 0.3081, int(self.data.labels[index])
 
 
 class Net(nn.Module):
-    """The network of PyTorch's own MNIST example."""
+    """The network of PyTorch's MNIST example."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,8 +72,8 @@ class Net(nn.Module):
         return F.log_softmax(self.fc2(self.dropout2(hidden)), dim=1)
 
 
-def pytorch(train: Split, test: Split, epochs: int, until: float, seed: int) -> Course:
-    """DataLoader, batches of 64, Adadelta, a falling rate: PyTorch's own MNIST example, up to a test accuracy."""
+def pytorch(train: dataset.Dataset, test: dataset.Dataset, epochs: int, until: float, seed: int) -> Course:
+    """Train as PyTorch's MNIST example does (batches of 64, Adadelta, StepLR), up to a test accuracy."""
     torch.manual_seed(seed)
     loader = DataLoader(Images(train), batch_size=64, shuffle=True)
     unseen = DataLoader(Images(test), batch_size=1000)

@@ -1,11 +1,11 @@
-"""Whether portable numerics give the same bits on CPUs that are not here: run natively and under emulation.
+"""Check that portable numerics give the same bits on other CPUs: run natively and under emulation.
 
     python benchmarks/emulation.py                       every CPU below, about five minutes on two cores
     python benchmarks/emulation.py --cpus Haswell
 
-Trains and evaluates every loss, optimizer, activation, schedule and scaling for some steps on synthetic images, in a
-process for each CPU (Debian's and Ubuntu's package qemu-user emulates them), and compares SHA-256 hashes of all
-weights, of the history and of the metrics. Exit status 1 if any differ.
+Trains and evaluates every loss, optimizer, activation, schedule and scaling for a few steps on synthetic images, in a
+process for each CPU (emulated by Debian's and Ubuntu's package qemu-user), and compares SHA-256 hashes of the weights,
+the history and the metrics. Exit status 1 if any differ.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 CPUS = ("Haswell", "Skylake-Client", "EPYC")
 EMULATOR = "qemu-x86_64"
-ATTEMPTS = 3  # now and then, about once in ten runs, the emulator itself dies of a segmentation fault
-SIDE, ROWS, HELD_OUT, BATCH = 28, 72, 24, 20  # two full batches, and one small enough for the other kind of product
+ATTEMPTS = 3  # about once in ten runs, the emulator itself ends with a segmentation fault
+# Two full batches, and one below models.linear.SMALLEST_BATCH.
+SIDE, ROWS, VALIDATION_ROWS, BATCH = 28, 72, 24, 20
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -59,20 +60,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "train.schedule": "cosine",
         "data.scaling": "standard",
     },
-    "deskewed, five predictions an image": {"data.deskew": True, "model.test_time_shift": 1},
+    "deskewing, test-time augmentation": {"data.deskew": True, "model.test_time_shift": 1},
     "ReLU, Adam, no LayerNorm": {
         "model.hidden_activation": "relu",
         "model.optimizer": "adam",
         "model.mlp.layer_norm": False,
     },
-    "every distortion": {
+    "every augmentation": {
         "train.augmentation.rotation": 15,
         "train.augmentation.scale": 0.15,
         "train.augmentation.shear": 0.15,
         "train.augmentation.shift": 2,
         "train.augmentation.elastic_alpha": 34,
     },
-    "CNN, ReLU, elastic distortions": {
+    "CNN, ReLU, elastic augmentation": {
         "model.architecture": "cnn",
         "model.cnn.channels": [[8], [16, 16]],
         "model.hidden_activation": "relu",
@@ -85,32 +86,35 @@ SMALL = {"train.epochs": 2, "train.batch_size": BATCH, "train.log_every": 1}
 def child() -> None:
     """Train and evaluate each variant; print a JSON object of hashes."""
     sys.path.insert(0, str(ROOT / "src"))
-    from mnist_pipeline import numerics
+    from mnist_pipeline.core import numerics
 
     numerics.configure("portable")
     import numpy as np
     import torch
 
-    from mnist_pipeline.models.classifier import new_classifier
+    from mnist_pipeline.data.dataset import Dataset
     from mnist_pipeline.evaluation.evaluate import evaluate
-    from mnist_pipeline.params.schema import Params, load_params, with_overrides
-    from mnist_pipeline.data.dataset import Split
-    from mnist_pipeline.training.loop import fit, samples_of, scaling_of
+    from mnist_pipeline.models.classifier import new_classifier
+    from mnist_pipeline.params.overrides import with_overrides
+    from mnist_pipeline.params.schema import Params, load_params
+    from mnist_pipeline.training.batches import to_samples
+    from mnist_pipeline.training.loop import fit
+    from mnist_pipeline.training.summary import scaling_of
 
     classes = tuple("0123456789")
     random = np.random.default_rng(0)
     labels = (np.arange(ROWS) % len(classes)).astype(np.uint8)
-    split = Split(random.integers(0, 256, (ROWS, SIDE, SIDE)).astype(np.uint8), labels, classes)
+    dataset = Dataset(random.integers(0, 256, (ROWS, SIDE, SIDE)).astype(np.uint8), labels, classes)
     base = load_params(ROOT / "params.yaml").model_dump()
     hashes = {"CPU capability": torch.backends.cpu.get_cpu_capability()}
     for name, changes in VARIANTS.items():
         params = Params.model_validate(with_overrides(base, SMALL | changes))
-        train = to_samples(split, np.arange(HELD_OUT, ROWS))
-        validation = to_samples(split, np.arange(HELD_OUT))
+        train = to_samples(dataset, np.arange(VALIDATION_ROWS, ROWS))
+        validation = to_samples(dataset, np.arange(VALIDATION_ROWS))
         scaling = scaling_of(train, params.data.scaling)
         classifier = new_classifier(SIDE, classes, scaling, params.model, params.train.seed, params.data.deskew)
         history = fit(classifier, train, validation, params.train, params.optimizers)
-        result = evaluate(classifier, split, params.evaluate.calibration_bins)
+        result = evaluate(classifier, dataset, params.evaluate.calibration_bins)
         digest = hashlib.sha256()
         for tensor in classifier.state_dict().values():
             digest.update(tensor.numpy().tobytes())
@@ -122,7 +126,7 @@ def child() -> None:
 
 
 def run(cpu: str | None) -> tuple[dict[str, str], float]:
-    """The hashes on this CPU (None: the one that is here), and how long it took in seconds."""
+    """Return the hashes on an emulated CPU (None: the real one), and the seconds it took."""
     started = time.perf_counter()
     prefix = [EMULATOR, "-cpu", cpu] if cpu else []
     command = [*prefix, sys.executable, __file__, "--child"]
@@ -130,7 +134,7 @@ def run(cpu: str | None) -> tuple[dict[str, str], float]:
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if cpu is None or ran.returncode >= 0:
             break
-        print(f"{cpu}: the emulator died of signal {-ran.returncode}, attempt {attempt + 1} of {ATTEMPTS}")
+        print(f"{cpu}: the emulator ended with signal {-ran.returncode}, attempt {attempt + 1} of {ATTEMPTS}")
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stderr[-2000:]}")
     hashes: dict[str, str] = json.loads(ran.stdout)
@@ -138,7 +142,7 @@ def run(cpu: str | None) -> tuple[dict[str, str], float]:
 
 
 def main() -> None:
-    """Compare this CPU with the emulated ones."""
+    """Compare this CPU with emulated ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cpus", nargs="+", default=CPUS, help=f"models that {EMULATOR} knows ({' '.join(CPUS)})")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)

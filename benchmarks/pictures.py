@@ -1,17 +1,19 @@
-"""How often `mnist predict` gives the answer that the model gives without the detour over a picture.
+"""How often `mnist predict` gives the answer for a picture that the model gives for the raw image.
 
     python -m benchmarks.pictures
 
-Prints one JSON line: for rows held out of training, saved as pictures in several ways, the share that gets the raw
-row's answer; and of ten digits that a program draws in several styles, how many are read right. Needs what `dvc repro`
-makes.
+Prints one line of JSON: for images of the validation set, saved as pictures in several ways, the fraction with the same
+prediction as the raw image; and for ten digits that a program draws in several styles, the number of correct
+predictions. Needs the outputs of `dvc repro`.
 """
 
 from __future__ import annotations
 
 import json
 
-from mnist_pipeline import layout, numerics
+from mnist_pipeline.core import numerics
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.provenance import paths
 
 numerics.configure("portable")
 
@@ -23,11 +25,12 @@ import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 
-from mnist_pipeline.models.classifier import Classifier, load_classifier, predict  # noqa: E402
-from mnist_pipeline.data.split import hold_out  # noqa: E402
-from mnist_pipeline.params.schema import load_params  # noqa: E402
-from mnist_pipeline.deploy.photo import PipelineError, read_photo, to_form  # noqa: E402
 from mnist_pipeline.data.dataset import load_dataset  # noqa: E402
+from mnist_pipeline.data.split import stratified_split  # noqa: E402
+from mnist_pipeline.deploy.photo import preprocess, read_photo  # noqa: E402
+from mnist_pipeline.models.classifier import Classifier, load_classifier  # noqa: E402
+from mnist_pipeline.models.prediction import predict  # noqa: E402
+from mnist_pipeline.params.schema import load_params  # noqa: E402
 from tests.deploy.drawn import STROKES, STYLES, encoded, photographed  # noqa: E402
 
 ROWS = 1000
@@ -35,13 +38,13 @@ TRAIN_ARRAYS = Path("data/prepared/train.safetensors")
 
 
 def enlarged(image: NDArray[np.uint8]) -> Image.Image:
-    """Dark ink on white paper, ten times as large."""
+    """Return dark ink on white paper, ten times as large."""
     side = 10 * len(image)
     return Image.fromarray(255 - image).resize((side, side), Image.Resampling.BICUBIC).convert("RGB")
 
 
 def shadowed(picture: Image.Image) -> Image.Image:
-    """With a shadow over one corner, whose edge is sharp: a hand, or the telephone that takes the picture."""
+    """Add a shadow with a sharp edge over one corner, as of a hand or a phone."""
     width, height = picture.size
     shade = Image.new("L", picture.size, 255)
     ImageDraw.Draw(shade).polygon([(width * 0.45, 0), (width, 0), (width, height), (width * 0.8, height)], fill=150)
@@ -50,7 +53,7 @@ def shadowed(picture: Image.Image) -> Image.Image:
 
 
 KINDS: dict[str, Callable[[NDArray[np.uint8]], Image.Image]] = {
-    "as they are": Image.fromarray,
+    "unchanged": Image.fromarray,
     "inverted": lambda image: Image.fromarray(255 - image),
     "ten times as large, on white": enlarged,
     "the same, photographed": lambda image: photographed(enlarged(image)),
@@ -59,19 +62,19 @@ KINDS: dict[str, Callable[[NDArray[np.uint8]], Image.Image]] = {
 
 
 def answer(classifier: Classifier, picture: Image.Image) -> int:
-    """The class that `mnist predict` names; -1: it refuses."""
+    """Return the class that `mnist predict` prints; -1 if it fails."""
     try:
-        form = preprocess(read_photo(encoded(picture)), classifier.image_side)
+        image = preprocess(read_photo(encoded(picture)), classifier.image_side)
     except PipelineError:
         return -1
-    return int(predict(classifier, torch.from_numpy(form)[None]).argmax())
+    return int(predict(classifier, torch.from_numpy(image)[None]).argmax())
 
 
 def main() -> None:
-    params = load_params(Path(layout.PARAMS))
-    classifier = load_classifier(Path(layout.MODEL))
-    split = load_dataset(TRAIN_ARRAYS)
-    images = split.images[stratified_split(split.labels, params.data.validation_size, params.train.seed)[1][:ROWS]]
+    params = load_params(Path(paths.PARAMS))
+    classifier = load_classifier(Path(paths.MODEL))
+    dataset = load_dataset(TRAIN_ARRAYS)
+    images = dataset.images[stratified_split(dataset.labels, params.data.validation_size, params.train.seed)[1][:ROWS]]
     raw = predict(classifier, torch.from_numpy(images)).argmax(dim=1).tolist()
     agreeing = {
         kind: sum(answer(classifier, make(image)) == given for image, given in zip(images, raw, strict=True)) / len(raw)

@@ -1,4 +1,4 @@
-"""Run the stages, Python and DVC as a user would, and take their time and memory."""
+"""Run the stages, Python and DVC as a user would, and measure their time and memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from mnist_pipeline.params.schema import with_overrides
+from mnist_pipeline.params.overrides import with_overrides
 
 ROOT = Path(__file__).parents[1]
 ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split in ("train", "test")}
@@ -28,13 +28,13 @@ TABLES = {split: ROOT / "data" / "raw" / f"mnist_{split}.csv" for split in ("tra
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """Yield a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="mnist-benchmark-") as name:
         yield Path(name)
 
 
 def run_python(*arguments: str | Path) -> tuple[str, float]:
-    """Run Python as DVC would in this checkout; its output and how long it took, in seconds."""
+    """Run Python as DVC would in this checkout; return its output and the seconds it took."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     started = time.perf_counter()
     ran = subprocess.run(
@@ -48,7 +48,7 @@ def run_python(*arguments: str | Path) -> tuple[str, float]:
 
 @dataclass(frozen=True)
 class Ran:
-    """A process that ended well: what it printed, how long it took, and the most memory that it held."""
+    """A process that succeeded: its output, the seconds it took, and its peak memory."""
 
     output: str
     seconds: float
@@ -56,7 +56,7 @@ class Ran:
 
 
 def run_measured(*arguments: str | Path, cores: int = 2, first: int = 0) -> Ran:
-    """Run Python as DVC would in this checkout, on so many cores, from the first or a later one."""
+    """Run Python as DVC would in this checkout, on ``cores`` cores starting with core ``first``."""
     usable = sorted(os.sched_getaffinity(0))[first : first + cores]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -76,7 +76,7 @@ def run_measured(*arguments: str | Path, cores: int = 2, first: int = 0) -> Ran:
 
 
 def path_with_python() -> str:
-    """PATH with this Python's commands first."""
+    """Return PATH with this Python's commands first."""
     return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
@@ -89,17 +89,17 @@ def dvc(place: Path, *arguments: str) -> None:
 
 
 def stage(name: str, here: Path, inputs: dict[str, Path]) -> float:
-    """Run a stage as dvc.yaml does, with these inputs and all outputs in a folder; how long it took, in seconds."""
+    """Run a stage as dvc.yaml does, with these inputs and all outputs in a folder; return the seconds it took."""
     return stage_output(name, here, inputs)[1]
 
 
 def stage_output(name: str, here: Path, inputs: dict[str, Path]) -> tuple[str, float]:
-    """Run a stage likewise; what it printed, and how long it took, in seconds."""
+    """Run a stage likewise; return its output and the seconds it took."""
     return run_python(*stage_command(name, here, inputs))
 
 
 def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | Path]:
-    """A stage as dvc.yaml runs it, with these inputs and all outputs in a folder."""
+    """Return the command of a stage in dvc.yaml, with these inputs and all outputs in a folder."""
     words = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"][name]["cmd"].split()[3:]
     values = {flag.removeprefix("--"): here / path for flag, path in zip(words[::2], words[1::2], strict=True)}
     if "params" in values and not values["params"].exists():
@@ -109,7 +109,7 @@ def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | 
 
 
 def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
-    """Train with changed params, export, and score on the test set, by the stages; and draw and tell, if asked to."""
+    """Train with changed params, export and evaluate, through the stages; with ``plot``, run plot and card, too."""
     params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
         (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
@@ -136,5 +136,5 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
 
 
 def wrong_of(predictions: list[str]) -> list[int]:
-    """The samples that were got wrong, by index."""
+    """Return the indices of the misclassified samples."""
     return [int(row["index"]) for row in csv.DictReader(predictions) if row["actual"] != row["predicted"]]

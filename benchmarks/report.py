@@ -1,4 +1,4 @@
-"""The tables and charts, from what was measured."""
+"""The tables and charts of the benchmarks, from their results."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 from benchmarks.charts import draw_contenders, draw_growth
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, column, read_results, settings_digest
-from mnist_pipeline.figures.style import save_figure
+from mnist_pipeline.core.tables import between_marks, markdown_table
 from mnist_pipeline.experiments.spec import load_ladder
-from mnist_pipeline.core.tables import between_marks, markdown
+from mnist_pipeline.figures.style import save_figure
 
 PAGE = ROOT / "benchmarks" / "README.md"
-README = ROOT / "README.md"
+PRESETS_PAGE = ROOT / "docs" / "presets.md"
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Mean ± standard deviation (n)."""
+    """Format mean ± standard deviation (n)."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f} (n = 1)"
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f} (n = {len(values)})"
 
 
 def median_ratio(ours: list[float], theirs: list[float]) -> str:
-    """The median of the ratios of paired seconds, with both medians."""
+    """Format the median of the ratios of paired seconds, with both medians."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     return (
         f"median {statistics.median(ratios):.2f} (n = {len(ratios)}; {statistics.median(ours):.2f} s, "
@@ -34,79 +34,84 @@ def median_ratio(ours: list[float], theirs: list[float]) -> str:
 
 
 def figures_table(found: dict[str, Any]) -> str:
-    """Each figure with its target."""
+    """Return the table of all figures with their targets."""
     lines = ["| what | target | measured |", "|---|---|---|"]
     if runs := found.get("default", {}).get("runs"):
         lines += [
-            f"| default: test accuracy, by seed | ≥ 0.983 | {spread(column(runs, 'accuracy'), 4)} |",
-            f"| default: train stage, seconds | ≤ 20 | {spread(column(runs, 'train_stage_seconds'), 1)} |",
+            f"| default: test accuracy over seeds | ≥ 0.983 | {spread(column(runs, 'accuracy'), 4)} |",
+            f"| default: train stage: seconds | ≤ 20 | {spread(column(runs, 'train_stage_seconds'), 1)} |",
         ]
     if "fresh_clone" in found:
         seconds = found["fresh_clone"]["seconds"]
-        lines.append(f"| all stages in a fresh clone, download included, seconds | ≤ 60 | {spread(seconds, 1)} |")
+        lines.append(f"| all stages in a fresh clone, download included: seconds | ≤ 60 | {spread(seconds, 1)} |")
     if "nothing_to_do" in found:
         lines.append(
-            f"| `dvc repro` with nothing to do, over that of an empty project | ≤ 1.25 | "
+            f"| `dvc repro` with nothing to do: ratio to an empty project | ≤ 1.25 | "
             f"{median_ratio(found['nothing_to_do']['ours'], found['nothing_to_do']['empty'])} |"
         )
     if "data" in found:
         lines += [
-            f"| both CSV files to validated arrays, facts and preview, seconds | ≤ 4 | "
-            f"{spread(found['data']['validate_seconds'], 2)} |",
-            f"| loading the training arrays, seconds | ≤ 0.1 | {spread(found['data']['load_seconds'], 4)} |",
+            f"| validate, both CSV files: seconds | ≤ 4 | {spread(found['data']['validate_seconds'], 2)} |",
+            f"| loading the training arrays: seconds | ≤ 0.1 | {spread(found['data']['load_seconds'], 4)} |",
         ]
     if "numerics" in found:
         portable, fast = found["numerics"]["portable"], found["numerics"]["fast"]
         ratios = [a / b for a, b in zip(portable, fast, strict=True)]
         lines.append(
-            f"| training with portable numerics over fast ones, both cores free | ≤ 4 | {spread(ratios, 2)}; "
+            f"| training time, portable numerics: ratio to fast, on two cores | ≤ 4 | {spread(ratios, 2)}; "
             f"{statistics.mean(portable):.1f} s, {statistics.mean(fast):.1f} s |"
         )
     if "matrix_product" in found:
         mkl, onednn = found["matrix_product"]["mkl"], found["matrix_product"]["onednn"]
         lines.append(
-            f"| 128 × 784 × 200 in portable numerics, ms: PyTorch's own (MKL), ours (oneDNN) | | "
+            f"| matrix product 128 × 784 × 200, portable numerics: ms with MKL (PyTorch's default), oneDNN (ours) | | "
             f"{statistics.median(mkl):.2f}, {statistics.median(onednn):.2f} (medians, n = {len(mkl)}) |"
         )
     if "twenty_runs" in found:
         hashes = found["twenty_runs"]["hashes"]
         most = max(hashes.count(each) for each in hashes)
-        lines.append(f"| runs of the default settings that gave the same bits | 20 of 20 | {most} of {len(hashes)} |")
+        lines.append(f"| identical results among runs of the default settings | 20 of 20 | {most} of {len(hashes)} |")
     if "verification" in found:
         result = found["verification"]
         outcome = "passed" if result["passed"] else "failed"
         lines.append(
-            f"| `mnist verify`, seconds | ≤ 120 | {result['seconds']:.0f}, {outcome}, {result['files']} files |"
+            f"| `mnist verify`: seconds | ≤ 120 | {result['seconds']:.0f}, {outcome}, {result['files']} files |"
         )
     lines += picture_lines(found)
     lines += contender_lines(found)
     lines += augmentation_lines(found)
     if "choice" in found:
         runs = found["choice"]["runs"].items()
-        each = [f"{name} {run['mistakes']} ({run['loss']:.4f})" for name, run in runs]
+        each = [f"{worded(name)} {run['mistakes']} ({run['loss']:.4f})" for name, run in runs]
         lines.append(
-            f"| mistakes on 20,000 rows held out (and mean loss), sixteen epochs of `cnn-20min` | | {'; '.join(each)} |"
+            f"| errors on 20,000 validation rows (mean loss), sixteen epochs of `cnn-20min` | | {'; '.join(each)} |"
         )
     lines += growth_lines(found)
     lines += ladder_lines(found)
     return "\n".join([*lines, "", *machines(found)])
 
 
+def worded(name: str) -> str:
+    """Return the name of a choice; earlier results call augmentation distortions."""
+    return name.replace("distortions", "augmentation")
+
+
 def picture_lines(found: dict[str, Any]) -> list[str]:
-    """How well ordinary pictures are read."""
+    """Return the lines about photos."""
     if "pictures" not in found:
         return []
     agreeing, drawn = found["pictures"]["agreeing"], found["pictures"]["drawn"]
     return [
-        f"| `mnist predict` on {found['pictures']['rows']} held-out rows as pictures: the raw row's answer | | "
+        f"| `mnist predict` on {found['pictures']['rows']} validation images as pictures: "
+        f"same prediction as for the raw image | | "
         f"{'; '.join(f'{kind} {100 * share:.1f} %' for kind, share in agreeing.items())} |",
-        f"| `mnist predict` on ten drawn digits: read right | | "
+        f"| `mnist predict` on ten drawn digits: correct | | "
         f"{'; '.join(f'{style} {number}' for style, number in drawn.items())} |",
     ]
 
 
 def contender_lines(found: dict[str, Any]) -> list[str]:
-    """Ours against what others would write: time to an accuracy, time for the same epochs, memory."""
+    """Return the lines that compare with other implementations: time to an accuracy, time of equal epochs, memory."""
     if "contenders" not in found:
         return []
     result = {name: runs for name, runs in found["contenders"].items() if name != "environment"}
@@ -128,17 +133,18 @@ def contender_lines(found: dict[str, Any]) -> list[str]:
         for name, runs in courses.items():
             times = [time_to(course, accuracy) for course in runs]
             reached = [each for each in times if each is not None]
-            said = f"never, in {runs[0][-1]['seconds']:.0f} s" if len(reached) < len(times) else (
-                f"{statistics.median(reached) / reaching[best]:.0f} ({spread(reached, 1)} s over "
-                f"{spread(column(ours[best], 'training_seconds'), 2)} s; of medians)"
+            said = f"not reached in {runs[0][-1]['seconds']:.0f} s" if len(reached) < len(times) else (
+                f"{statistics.median(reached) / reaching[best]:.0f} (medians; {spread(reached, 1)} s against "
+                f"{spread(column(ours[best], 'training_seconds'), 2)} s)"
             )  # fmt: skip
             target = targets.get((name, accuracy), "")
-            lines.append(f"| time to {accuracy}: {name} over {best} ({accuracies}) | {target} | {said} |")
+            lines.append(f"| time to {accuracy}: ratio of {name} to {best} ({accuracies}) | {target} | {said} |")
     theirs, default = courses["scikit-learn"], ours["ours, MLP, 10 epochs (default)"]
     seconds, same = [course[9]["seconds"] for course in theirs], column(default, "training_seconds")
     ratios = [a / b for a, b in zip(seconds, same, strict=True)]
     lines.append(
-        f"| ten epochs of 784-200-10 in batches of 128: scikit-learn over ours | ≥ 1.5 | {spread(ratios, 2)}; accuracy "
+        f"| time of ten epochs of 784-200-10 in batches of 128: ratio of scikit-learn to ours | ≥ 1.5 | "
+        f"{spread(ratios, 2)}; accuracy "
         f"{spread([course[9]['accuracy'] for course in theirs], 4)}, {spread(column(default, 'accuracy'), 4)} |"
     )
     lines += [equal_time_line(seconds, courses, ours) for seconds in (10, 60)]
@@ -150,12 +156,12 @@ def contender_lines(found: dict[str, Any]) -> list[str]:
 
 
 def time_to(course: list[dict[str, float]], accuracy: float) -> float | None:
-    """The seconds after which an accuracy was first reached; None: it was not."""
+    """Return the seconds until an accuracy was first reached; None: it was not."""
     return next((each["seconds"] for each in course if each["accuracy"] >= accuracy), None)
 
 
 def loop_course(run: dict[str, Any]) -> list[dict[str, float]]:
-    """The tutorial's loop as the others' courses are: seconds of training so far, and accuracy."""
+    """Return the tutorial's loop in the form of the other courses: training time so far, and accuracy."""
     return [
         {"seconds": seconds, "accuracy": accuracy}
         for seconds, accuracy in zip(itertools.accumulate(run["epoch_seconds"]), run["accuracies"], strict=True)
@@ -165,7 +171,7 @@ def loop_course(run: dict[str, Any]) -> list[dict[str, float]]:
 def equal_time_line(
     seconds: float, courses: dict[str, list[list[dict[str, float]]]], ours: dict[str, list[dict[str, Any]]]
 ) -> str:
-    """What each has reached after so many seconds; of ours, the settings with the best validation accuracy."""
+    """Return the accuracy of each after so many seconds; of ours, the settings with the best validation accuracy."""
     said = []
     for name, runs in courses.items():
         before = [[each["accuracy"] for each in course if each["seconds"] <= seconds] for course in runs]
@@ -177,9 +183,9 @@ def equal_time_line(
 
 
 def augmentation_lines(found: dict[str, Any]) -> list[str]:
-    """What distorting images takes of the training time."""
+    """Return the lines about the time that augmentation takes."""
     return [
-        f"| distorting, share of the default network's training time, {name} | ≤ 0.33 | "
+        f"| augmentation, share of the default network's training time, {name} numerics | ≤ 0.33 | "
         f"{spread([1 - run['plain'] / run['distorted'] for run in runs], 2)} |"
         for name, runs in found.get("augmentation", {}).items()
         if name != "environment"
@@ -187,7 +193,7 @@ def augmentation_lines(found: dict[str, Any]) -> list[str]:
 
 
 def growth_lines(found: dict[str, Any]) -> list[str]:
-    """What ten times the rows cost, and what the second core brings."""
+    """Return the lines about time and memory by rows and by cores."""
     if "growth" not in found:
         return []
     result = found["growth"]
@@ -208,18 +214,18 @@ def growth_lines(found: dict[str, Any]) -> list[str]:
              if run["cores"] == cores and run["architecture"] == architecture] for cores in (1, 2)
         )  # fmt: skip
         lines.append(
-            f"| train, {architecture}, two epochs, the whole stage: one core over two | | "
+            f"| train stage, {architecture}, two epochs: ratio of one core to two | | "
             f"{statistics.mean(one) / statistics.mean(two):.2f}; {spread(one, 1)} s, {spread(two, 1)} s |"
         )
     return lines
 
 
 def preset_table(found: dict[str, Any]) -> str:
-    """The presets with what was measured."""
+    """Return the table of the presets."""
     if "presets" not in found:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-    rows = [["preset", "what", "test accuracy", "validation", "seconds", "seconds, fast", "seconds, portable"]]
+    rows = [["preset", "description", "test accuracy", "validation accuracy", "seconds", "fast", "portable"]]
     for name, preset in ladder.presets.items():
         runs = [run for run in result["runs"].get(name, []) if run["settings"] == settings_digest(preset.overrides)]
         if not runs:
@@ -229,46 +235,46 @@ def preset_table(found: dict[str, Any]) -> str:
         fast = result.get("fast_seconds", {}).get(name)
         rows.append([
             f"`{name}`", preset.title, spread(column(runs, "accuracy"), 4),
-            spread(validation, 4).split(" (")[0] if validation else "all rows trained on",
-            spread(column(runs, "training_seconds"), 1).split(" (")[0], "the same" if fast is None else f"{fast:.0f}",
+            spread(validation, 4).split(" (")[0] if validation else "no validation set",
+            spread(column(runs, "training_seconds"), 1).split(" (")[0], "same" if fast is None else f"{fast:.0f}",
             f"{result['portable_seconds'][name]:.0f}",
         ])  # fmt: skip
-    return "\n".join(markdown(rows))
+    return markdown_table(rows)
 
 
 def ladder_lines(found: dict[str, Any]) -> list[str]:
-    """What the ladder costs, and how often it calls a difference where there is none."""
+    """Return the lines about the ladder: its cost, and how often its verdict is a false positive."""
     lines = []
     if "tutorial" in found:
         loops, ours = found["tutorial"]["loops"].values(), found["tutorial"]["runs_seconds"]
         rows = found["tutorial"]["loop_rows"]
         whole = sum(loop["read_seconds"] + 3 * 60_000 / rows * sum(loop["epoch_seconds"]) for loop in loops)
         lines.append(
-            f"| the tutorial's {len(loops)} variants: ours, two at a time, over its own loops one after the other "
-            f"(from {rows:,} rows of each) | ≤ 0.33 | {ours / whole:.2f}; {ours:.0f} s, {whole:.0f} s |"
+            f"| time of the tutorial's {len(loops)} variants: ratio of ours, two at a time, to its own loop "
+            f"(extrapolated from {rows:,} rows each) | ≤ 0.33 | {ours / whole:.2f}; {ours:.0f} s, {whole:.0f} s |"
         )
     if "queue_cost" in found:
         total, stages = found["queue_cost"]["total"], found["queue_cost"]["stages"]
         lines.append(
-            f"| DVC's queue and the ladder, seconds for each experiment beyond its stages | ≤ 6 | "
+            f"| overhead of DVC's queue and the ladder: seconds per experiment | ≤ 6 | "
             f"{(total - sum(stages)) / len(stages):.1f} (n = {len(stages)}; the stages {statistics.mean(stages):.1f}) |"
         )
     if "compare_time" in found:
         lines.append(
-            f"| `mnist compare` over `dvc metrics diff` | ≤ 1.5 | "
+            f"| time of `mnist compare`: ratio to `dvc metrics diff` | ≤ 1.5 | "
             f"{median_ratio(found['compare_time']['compare'], found['compare_time']['diff'])} |"
         )
     for rung, rates in found.get("same_recipe", {}).get("rungs", {}).items():
         lines.append(
-            f"| A/A: five seeds of `{rung}` against five others, called better or worse ({rates['runs']} runs, "
-            f"{found['same_recipe']['splits']} splits) | ≤ 5 % | {100 * rates['verdict']:.1f} %; McNemar's test of "
-            f"all pairs of single runs: {100 * rates['mcnemar']:.1f} % |"
+            f"| A/A test: five seeds of `{rung}` against five others, false positives ({rates['runs']} runs, "
+            f"{found['same_recipe']['splits']} splits) | ≤ 5 % | {100 * rates['verdict']:.1f} %; with McNemar's test "
+            f"on pairs of single runs: {100 * rates['mcnemar']:.1f} % |"
         )
     return lines
 
 
 def machines(found: dict[str, Any]) -> list[str]:
-    """What was measured on what: a line for each machine, with its sections."""
+    """Return a line for each machine, with the sections that ran on it."""
     sections: dict[str, list[str]] = {}
     for name, result in found.items():
         on = f"{result['environment']['cpu']}; {result['environment']['software']}"
@@ -277,19 +283,19 @@ def machines(found: dict[str, Any]) -> list[str]:
 
 
 def with_tables(text: str) -> str:
-    """A page with the table between its marks as benchmarks/results/ has them."""
+    """Return the page of the benchmarks with the current table."""
     return between_marks(text, "figures", figures_table(read_results()))
 
 
 def with_presets(text: str) -> str:
-    """The README with its table of presets likewise."""
+    """Return the page of the presets with the current table."""
     return between_marks(text, "presets", preset_table(read_results()))
 
 
 def write_report() -> None:
-    """Write the tables of both pages, and the charts beside the results."""
+    """Write the tables of both pages, and the charts."""
     PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
-    README.write_text(with_presets(README.read_text("utf-8")), "utf-8")
+    PRESETS_PAGE.write_text(with_presets(PRESETS_PAGE.read_text("utf-8")), "utf-8")
     found = read_results()
     if "contenders" in found:
         save_figure(RESULTS / "contenders.png", draw_contenders(found["contenders"], found.get("presets")))

@@ -1,4 +1,4 @@
-"""What was measured, in benchmarks/results/: a JSON file for each section."""
+"""Results in benchmarks/results/: a JSON file for each section."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from typing import Any
 import yaml
 
 from benchmarks.processes import ROOT
-from mnist_pipeline.params.schema import Params, deciding, with_overrides
+from mnist_pipeline.params.overrides import used_settings, with_overrides
+from mnist_pipeline.params.schema import Params
 
 RESULTS = ROOT / "benchmarks" / "results"
 
 
 def settings_digest(overrides: Mapping[str, Any]) -> str:
-    """A name for what some overrides of params.yaml amount to, but for the seed."""
+    """Return a hash of params.yaml with these overrides, without the seed."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     params = Params.model_validate(with_overrides(content, {**overrides, "train.seed": 0}))
     return hashlib.sha256(json.dumps(used_settings(params), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def write_results(name: str, found: dict[str, Any]) -> None:
-    """Write what a section found, and on what, into benchmarks/results/."""
+    """Write the results of a section, with the machine and the versions."""
     content = json.dumps({"environment": environment(), **found}, indent=2)
     (RESULTS / f"{name}.json").write_text(content + "\n", "utf-8")
 
 
 def read_results() -> dict[str, Any]:
-    """What benchmarks/results/ has, by section."""
+    """Return all results by section."""
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))}
 
 
 def environment() -> dict[str, str]:
-    """What the figures were found on."""
+    """Describe the CPU and the versions of the software."""
     cpu = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         cpu = re.findall(r"model name\s*: (.*)", info.read_text())[0]
@@ -48,5 +49,5 @@ def environment() -> dict[str, str]:
 
 
 def column(runs: list[dict[str, Any]], name: str) -> list[float]:
-    """One figure of every run."""
+    """Return one figure of every run."""
     return [run[name] for run in runs]

@@ -1,4 +1,4 @@
-"""What is measured: each section runs the stages as DVC does, in folders of its own."""
+"""The sections of the benchmarks: each runs the stages as DVC does, in temporary folders."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ from benchmarks.processes import (
     train_and_evaluate,
 )
 from benchmarks.results import RESULTS, column, environment, read_results, settings_digest, write_results
-from mnist_pipeline.examples import load_examples
+from mnist_pipeline.core.arrays import load_arrays
+from mnist_pipeline.experiments.analysis import compare_runs
+from mnist_pipeline.experiments.results import RunResult
+from mnist_pipeline.experiments.significance import LEVEL, mcnemar
+from mnist_pipeline.experiments.spec import load_ladder
 from mnist_pipeline.figures.augmentation import draw_augmentation
 from mnist_pipeline.figures.style import save_figure
-from mnist_pipeline.experiments.spec import load_ladder
-from mnist_pipeline.experiments.significance import LEVEL, mcnemar
-from mnist_pipeline.params.schema import Params, with_overrides
-from mnist_pipeline.experiments.results import RunResult
-from mnist_pipeline.experiments.analysis import compare_runs
+from mnist_pipeline.params.overrides import with_overrides
+from mnist_pipeline.params.schema import Params
 
 SPLITS = 2000
 REPEATS = 3
@@ -48,15 +49,15 @@ LOOP_ROWS = 20_000
 
 
 def default() -> dict[str, Any]:
-    """Accuracy and time of the default settings, by seed."""
+    """Accuracy and time of the default settings with five seeds."""
     runs = [train_and_evaluate({"train.seed": seed}) for seed in range(5)]
     return {"runs": runs}
 
 
 def presets() -> dict[str, Any]:
-    """Every preset with three seeds, one run after the other; and two epochs with portable numerics, and fast ones.
+    """Every preset with three seeds, one run after the other, and the time with portable and fast numerics.
 
-    What was measured of the same settings on the same machine before is kept: all of it takes an hour and a half.
+    Earlier results of the same settings on the same machine are kept: all of them take an hour and a half.
     """
     ladder, before = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_results().get("presets", {})
     if before.get("environment") != environment():
@@ -80,49 +81,49 @@ def presets() -> dict[str, Any]:
             run = train_and_evaluate(dict(preset.overrides) | {"train.seed": seed})
             found["runs"][name].append({"settings": settings_digest(preset.overrides)} | run)
             print(f"  {name}, seed {seed}: {run}", flush=True)
-            write_results("presets", found)  # an interruption costs no more than a run
+            write_results("presets", found)  # an interruption loses one run at most
     return found
 
 
 CHOICES: dict[str, dict[str, Any]] = {
     "as chosen": {},
-    "stronger distortions": {
+    "stronger augmentation": {
         "train.augmentation.rotation": 10, "train.augmentation.scale": 0.1, "train.augmentation.shear": 0.1,
         "train.augmentation.shift": 1.25, "train.augmentation.elastic_alpha": 18,
     },
-    "weaker distortions": {
+    "weaker augmentation": {
         "train.augmentation.rotation": 7, "train.augmentation.scale": 0.06, "train.augmentation.shear": 0.06,
         "train.augmentation.shift": 0.75, "train.augmentation.elastic_alpha": 8,
     },
     "narrower network": {"model.cnn.channels": [[24], [48, 48], [96, 96]]},
 }  # fmt: skip
-"""What of cnn-20min was chosen among what: overrides of it by name."""
+"""Alternatives to the settings of cnn-20min: overrides by name."""
 
 
 def choice() -> dict[str, Any]:
-    """How the settings of cnn-20min were chosen: 20,000 rows held out, sixteen epochs, two at a time on a core each."""
+    """Validation errors of cnn-20min and its alternatives: 20,000 validation rows, sixteen epochs, one core each."""
     base = dict(load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets["cnn-20min"].overrides)
     base |= {"data.validation_size": 20_000, "train.epochs": 16}
     cores: SimpleQueue[int] = SimpleQueue()
     for core in (0, 1):
         cores.put(core)
 
-    def held_out(name: str) -> dict[str, float]:
+    def validation_errors(name: str) -> dict[str, float]:
         core = cores.get()
         with folder() as here:
             measured_stage("train", here, {"train": ARRAYS["train"]}, base | CHOICES[name], cores=1, first=core)
             figures = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
         cores.put(core)
         mistakes = round(20_000 * (1 - figures["validation_accuracy"]))
-        print(f"  {name}: {mistakes} mistakes", flush=True)
+        print(f"  {name}: {mistakes} errors", flush=True)
         return {"mistakes": mistakes, "loss": figures["validation_loss"]}
 
     with ThreadPoolExecutor(2) as pool:
-        return {"runs": dict(zip(CHOICES, pool.map(held_out, CHOICES), strict=True))}
+        return {"runs": dict(zip(CHOICES, pool.map(validation_errors, CHOICES), strict=True))}
 
 
 def contenders() -> dict[str, Any]:
-    """Ours, scikit-learn's MLPClassifier, the tutorial's loop and PyTorch's own example, in turn, in one run."""
+    """Ours, scikit-learn's MLPClassifier, the tutorial's loop and PyTorch's MNIST example, alternating."""
     found: dict[str, list[Any]] = {name: [] for name in ("loop", "sklearn", "pytorch", *OURS)}
     for seed in range(REPEATS):
         for name, changes in OURS.items():
@@ -137,7 +138,7 @@ def contenders() -> dict[str, Any]:
 
 
 def contender(name: str, *flags: str) -> dict[str, Any]:
-    """How one of contenders.py fared: {"course": [...], "peak_megabytes": …}."""
+    """Run one of contenders.py; return {"course": [...], "peak_megabytes": ...}."""
     arrays: list[str | Path] = ["--train", ARRAYS["train"], "--test", ARRAYS["test"]]
     ran = run_measured("benchmarks/contenders.py", name, *arrays, *flags)
     return {"course": json.loads(ran.output), "peak_megabytes": ran.peak_megabytes}
@@ -153,18 +154,18 @@ OURS: dict[str, dict[str, Any]] = {
     "ours, CNN, 1 epoch": CNN | {"train.epochs": 1},
     "ours, CNN, 2 epochs": CNN | {"train.epochs": 2},
 }
-"""What of ours is measured beside others: settings by name."""
+"""Our settings that are compared with others, by name."""
 
 
 def estimated_seconds(overrides: dict[str, Any], numerics: str) -> float:
-    """How long training takes with other numerics: of at most two epochs, times the number of epochs."""
+    """Estimate the training time with other numerics from at most two epochs."""
     epochs = min(2, overrides["train.epochs"])
     run = train_and_evaluate(overrides | {"runtime.numerics": numerics, "train.epochs": epochs})
     return float(run["training_seconds"] * overrides["train.epochs"] / epochs)
 
 
 def tutorial() -> dict[str, Any]:
-    """The tutorial's own loop for each of its steps, one after the other, for a while; ours, two at a time."""
+    """The tutorial's loop for each of its steps, on some rows, one after the other; ours, two at a time."""
     ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     rungs = [name for name, params in ladder.params.items() if params.train.batch_size == 1
              and params.data.validation_size == 0]  # fmt: skip
@@ -182,7 +183,7 @@ def tutorial() -> dict[str, Any]:
 
 
 def tutorial_loop(params: Params, rows: int) -> dict[str, Any]:
-    """The tutorial's loop with the network of these params, once over the first so many rows."""
+    """Run one epoch of the tutorial's loop with the network of these params, over the first ``rows`` rows."""
     model = params.model
     flags = ["--hidden", model.hidden_activation, "--output", model.output_activation, "--loss", model.loss]
     flags += ["--optimiser", model.optimizer, "--epochs", "1", "--rows", str(rows)]
@@ -194,7 +195,7 @@ def tutorial_loop(params: Params, rows: int) -> dict[str, Any]:
 
 
 def same_recipe() -> dict[str, Any]:
-    """Forty seeds each of two rungs, of which any five against any other five are the same recipe."""
+    """A/A test: forty seeds each of two rungs, compared five against five."""
     ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     found = {}
     for rung in ("mini-batches", "default"):
@@ -206,11 +207,7 @@ def same_recipe() -> dict[str, Any]:
 
 
 def false_differences(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """How often runs of one recipe are called different.
-
-    verdict: by the ladder, of random splits into five runs and five others. mcnemar: by McNemar's test, of all pairs of
-    single runs.
-    """
+    """Return the false-positive rates of the verdict (five runs against five) and of McNemar's test (all pairs)."""
     recorded = [
         RunResult("", seed, "", run["accuracy"], None, 10_000, None, 0.0, 0.0, tuple(run["wrong"]))
         for seed, run in enumerate(runs)
@@ -224,20 +221,20 @@ def false_differences(runs: list[dict[str, Any]]) -> dict[str, float]:
         )
         change = compare_runs(before, after)
         assert change is not None
-        called += change.verdict != "cannot tell"
+        called += change.verdict != "inconclusive"
     wrong = [frozenset(run["wrong"]) for run in runs]
     pairs = [mcnemar(len(a - b), len(b - a)) <= LEVEL for a, b in itertools.combinations(wrong, 2)]
     return {"verdict": called / SPLITS, "mcnemar": sum(pairs) / len(pairs)}
 
 
 def queue_cost() -> dict[str, Any]:
-    """Four experiments through the ladder and DVC's queue, one at a time, less what their stages take."""
+    """Four experiments through the ladder and DVC's queue, one at a time, and the time of their stages alone."""
     number, rung = 4, "mini-batches"
     ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     with folder() as here:
         clone = here / "clone"
         subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
-        shutil.copytree(ROOT / ".dvc" / "cache" / "files", clone / ".dvc" / "cache" / "files")  # and no runs to reuse
+        shutil.copytree(ROOT / ".dvc" / "cache" / "files", clone / ".dvc" / "cache" / "files")  # not the run cache
         dvc(clone, "checkout")
         started = time.perf_counter()
         code = "import sys; from mnist_pipeline.cli.main import main; main(sys.argv[1:])"
@@ -250,13 +247,13 @@ def queue_cost() -> dict[str, Any]:
 
 
 def pictures() -> dict[str, Any]:
-    """`mnist predict` on pictures of rows held out, and on digits that a program draws."""
+    """`mnist predict` on pictures of validation images, and on digits that a program draws."""
     found: dict[str, Any] = json.loads(run_python("-m", "benchmarks.pictures")[0])
     return found
 
 
 def compare_time() -> dict[str, Any]:
-    """`mnist compare` and `dvc metrics diff` of the last commit and the workspace, in turn."""
+    """`mnist compare` and `dvc metrics diff` of HEAD and the workspace, alternating."""
     seconds: dict[str, list[float]] = {"compare": [], "diff": []}
     for _ in range(11):
         started = time.perf_counter()
@@ -269,7 +266,7 @@ def compare_time() -> dict[str, Any]:
 
 
 def matrix_product() -> dict[str, Any]:
-    """The first layer's product, 128 × 784 × 200, in portable numerics: PyTorch's own (MKL) and ours (oneDNN)."""
+    """The matrix product of the first layer, 128 × 784 × 200, in portable numerics: MKL and oneDNN."""
     code = """
 import json, time
 from mnist_pipeline.core import numerics
@@ -291,14 +288,14 @@ print(json.dumps(pairs))
 
 
 def twenty_runs() -> dict[str, Any]:
-    """The default settings twenty times, two side by side: the hashes of the model and of all metrics."""
+    """The default settings twenty times, two at a time: hashes of the model and the metrics."""
     with ThreadPoolExecutor(2) as pool:
         hashes = list(pool.map(lambda _: train_and_evaluate({})["hash"], range(20)))
     return {"hashes": hashes}
 
 
 def numerics() -> dict[str, Any]:
-    """What portable numerics cost: the training loop of the default settings, portable and fast in turn."""
+    """Training time of the default settings with portable and fast numerics, alternating."""
     pairs = [
         [train_and_evaluate({"runtime.numerics": name})["training_seconds"] for name in ("portable", "fast")]
         for _ in range(5)
@@ -307,7 +304,7 @@ def numerics() -> dict[str, Any]:
 
 
 def verification() -> dict[str, Any]:
-    """`mnist verify`: the whole pipeline in a clone of HEAD, held against dvc.lock."""
+    """`mnist verify`: the whole pipeline in a clone of HEAD, compared with dvc.lock."""
     with folder() as here:
         run_python("-m", "mnist_pipeline.cli.main", "verify", "--quiet", "--json", here / "result.json")
         result = json.loads((here / "result.json").read_text("utf-8"))
@@ -315,10 +312,10 @@ def verification() -> dict[str, Any]:
 
 
 def data() -> dict[str, Any]:
-    """Both CSV files to validated arrays with facts and preview (the whole stage), and loading the arrays."""
+    """The whole validate stage, and loading the arrays."""
     code = (
         "import sys, time; from pathlib import Path; from mnist_pipeline.data.dataset import load_dataset;"
-        "started = time.perf_counter(); split = load_dataset(Path(sys.argv[1])); total = int(split.images[-1].sum());"
+        "started = time.perf_counter(); data = load_dataset(Path(sys.argv[1])); total = int(data.images[-1].sum());"
         "print(time.perf_counter() - started)"
     )
     with folder() as here:
@@ -330,7 +327,7 @@ def data() -> dict[str, Any]:
 
 
 def fresh_clone() -> dict[str, Any]:
-    """A clone with an empty DVC cache: the whole pipeline, bringing the data included."""
+    """The whole pipeline in a clone with an empty DVC cache, download included."""
     seconds = []
     for _ in range(3):
         with folder() as here:
@@ -341,12 +338,12 @@ def fresh_clone() -> dict[str, Any]:
             changed = subprocess.run(
                 ["git", "status", "--porcelain"], cwd=here / "clone", capture_output=True, text=True, check=True
             ).stdout
-            assert not changed, f"the clone gave other results than those committed:\n{changed}"
+            assert not changed, f"the clone gave results other than those committed:\n{changed}"
     return {"seconds": seconds}
 
 
 def nothing_to_do() -> dict[str, Any]:
-    """`dvc repro` where all is up to date, here and in an empty project of two stages, in turn."""
+    """`dvc repro` with nothing to do, here and in an empty project of two stages, alternating."""
     seconds: dict[str, list[float]] = {"ours": [], "empty": []}
     with folder() as empty:
         subprocess.run(["git", "init", "-q"], cwd=empty, check=True)
@@ -368,26 +365,27 @@ def nothing_to_do() -> dict[str, Any]:
 
 
 def augmentation() -> dict[str, Any]:
-    """What distorting adds to training the default network, in turn with and without; and a picture of it."""
+    """Training time of the default network with and without augmentation, alternating; and a picture of it."""
     ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-    strength = {key: value for key, value in ladder.presets["cnn-2min"].overrides.items() if ".augmentation." in key}
+    strengths = {key: value for key, value in ladder.presets["cnn-2min"].overrides.items() if ".augmentation." in key}
     found: dict[str, list[dict[str, float]]] = {}
     for numerics_name in ("portable", "fast"):
         base = {"train.epochs": 5, "runtime.numerics": numerics_name}
         found[numerics_name] = [
             {
                 "plain": train_and_evaluate(base)["training_seconds"],
-                "distorted": train_and_evaluate(base | strength)["training_seconds"],
+                "distorted": train_and_evaluate(base | strengths)["training_seconds"],
             }
             for _ in range(REPEATS)
         ]
     with folder() as here:
-        changes = strength | {"train.epochs": 1}
+        changes = strengths | {"train.epochs": 1}
         params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
         (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
         stage("train", here, {"train": ARRAYS["train"]})
-        examples = load_examples(here / "models" / "examples.safetensors")
-        save_figure(RESULTS / "augmentation.png", draw_augmentation(examples))
+        path = here / "models" / "examples.safetensors"
+        examples = load_arrays(path, "images that the train stage wrote", ["originals", "distorted"]).arrays
+        save_figure(RESULTS / "augmentation.png", draw_augmentation(examples["originals"], examples["distorted"]))
     return found
 
 
@@ -406,7 +404,10 @@ def growth() -> dict[str, Any]:
                 found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
             shutil.rmtree(here / str(times), ignore_errors=True)
         for units in (50, 200, 800, 3200):
-            changes = once | {"model.mlp.hidden_units": [units], "optimizers.sgd.learning_rate": 0.02}  # none diverges
+            changes = once | {
+                "model.mlp.hidden_units": [units],
+                "optimizers.sgd.learning_rate": 0.02,
+            }  # none diverges
             found["hidden_units"] += [
                 {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(REPEATS)
             ]
@@ -424,14 +425,14 @@ def growth() -> dict[str, Any]:
 
 
 def trained_and_evaluated(here: Path, changes: dict[str, Any], cores: int = 2) -> dict[str, float]:
-    """Seconds and peak memory of both stages."""
+    """Return the seconds and the peak memory of both stages."""
     trained = measured_stage("train", here, {"train": ARRAYS["train"]}, changes, cores)
     stage("export", here, {})
     return trained | measured_stage("evaluate", here, {"test": ARRAYS["test"]}, changes, cores)
 
 
 def enlarged(here: Path, times: int) -> tuple[dict[str, Path], dict[str, Path]]:
-    """The CSV files and the arrays of so many times the rows, all but the first sixty thousand distorted."""
+    """Return the CSV files and the arrays with ``times`` as many rows; all but the first 60,000 are augmented."""
     if times == 1:
         return {f"{split}-csv": path for split, path in TABLES.items()}, ARRAYS
     run_python("benchmarks/enlarge.py", *ARRAYS.values(), here, str(times))
@@ -442,7 +443,7 @@ def enlarged(here: Path, times: int) -> tuple[dict[str, Path], dict[str, Path]]:
 def measured_stage(
     name: str, here: Path, inputs: dict[str, Path], changes: dict[str, Any], cores: int = 2, first: int = 0
 ) -> dict[str, float]:
-    """What a stage takes: {"train_seconds": …, "train_megabytes": …}, of the whole process."""
+    """Run a stage; return {"train_seconds": ..., "train_megabytes": ...} of the whole process."""
     here.mkdir(exist_ok=True)
     params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")

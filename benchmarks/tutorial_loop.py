@@ -1,7 +1,7 @@
-"""The tutorial's own way to train, as the baseline: one sample at a time, each read out of a DataFrame.
+"""The tutorial's training loop, as the baseline: one sample at a time, each read from a DataFrame.
 
-By default its step 1 (sigmoids, binary cross-entropy, SGD); flags make the others. Prints one JSON line: seconds to
-read the CSV, seconds of each epoch, the test accuracy after each (scoring is not counted), and the last of these.
+The default is its step 1 (sigmoids, binary cross-entropy, SGD); flags select the others. Prints one line of JSON:
+seconds to read the CSV, seconds of each epoch without scoring, the test accuracy after each, and the last of these.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class MnistDataset(torch.utils.data.Dataset):  # type: ignore[type-arg]
         target[label] = 1.0
         pixels = torch.FloatTensor(self.data.iloc[index, 1:].to_numpy(copy=True)) / 255.0
         if self.normalise:
-            pixels = (pixels - 0.1307) / 0.3081  # mean and sd of the training pixels
+            pixels = (pixels - 0.1307) / 0.3081  # mean and std of the training pixels
         return label, pixels, target
 
 
@@ -47,7 +47,7 @@ OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]]
 
 
 class Classifier(nn.Module):
-    """784-200-10, as each step of the tutorial has it."""
+    """784-200-10, as in the steps of the tutorial."""
 
     def __init__(self, hidden: str, layer_norm: bool, output: str, loss: str, optimiser: str) -> None:
         super().__init__()
@@ -88,14 +88,14 @@ def main() -> None:
     parser.add_argument("--train-csv", type=Path, required=True)
     parser.add_argument("--test-csv", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rows", type=int, help="train on the first so many only; all by default")
+    parser.add_argument("--rows", type=int, help="train on the first N rows only (default: all)", metavar="N")
     parser.add_argument("--hidden", choices=ACTIVATIONS, default="sigmoid")
     parser.add_argument("--layer-norm", action="store_true")
-    parser.add_argument("--normalise", action="store_true", help="inputs of mean 0 and sd 1")
+    parser.add_argument("--normalise", action="store_true", help="inputs with mean 0 and std 1")
     parser.add_argument("--output", choices=ACTIVATIONS, default="sigmoid")
     parser.add_argument("--loss", choices=LOSSES, default="bce")
     parser.add_argument("--optimiser", choices=OPTIMISERS, default="sgd")
-    parser.add_argument("--seed", type=int, default=0, help="of the initial weights")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the initial weights")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)

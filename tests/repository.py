@@ -1,4 +1,4 @@
-"""A repository of the pipeline with tiny data, in which commands run as a user would type them."""
+"""Repositories in which commands run as a user would type them: the pipeline with tiny data, and a simpler one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import ROOT, synthetic_dataset, write_csv_file
+from mnist_pipeline.core.yaml import read_yaml
+from mnist_pipeline.params.overrides import with_overrides
+from tests.conftest import PARAMS, ROOT, synthetic_dataset, write_csv_file
 
-COPIED = (
-    "dvc.yaml",
-    "requirements.lock",
-    "stages",
-    "src",
-    ".dvc/config",
-    ".dvc/plots.html",
-    ".dvcignore",
-    ".gitignore",
-    "data/own/.gitkeep",
-)
+COPIED_FOLDERS = ("stages", "src")
+COPIED_FILES = ("dvc.yaml", "requirements.lock", ".dvc/config", ".dvc/plots.html", ".dvcignore", ".gitignore")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git, with a name for commits; what it printed."""
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    ran = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
 
 
 class Repository:
@@ -38,14 +38,9 @@ class Repository:
     def environment(self) -> dict[str, str]:
         """This process's, with this Python's commands first and no settings of the user's."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
-        environment |= {
-            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            **{
-                f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-            },
-        }
-        return environment
+        names = [f"GIT_{role}_{what}" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
+        path = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        return environment | dict.fromkeys(names, "test@localhost") | {"PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
 
     def run(self, command: str) -> str:
         """Run a command line, which must succeed; its standard output."""
@@ -68,6 +63,12 @@ class Repository:
             start_new_session=True,
         )
 
+    def commit(self, message: str) -> str:
+        """Commit everything; the hash."""
+        git(self.path, "add", ".")
+        git(self.path, "commit", "-q", "--allow-empty", "-m", message)
+        return git(self.path, "rev-parse", "HEAD")
+
     def metrics(self) -> Any:
         return json.loads((self.path / "metrics" / "test.json").read_text("utf-8"))
 
@@ -75,27 +76,122 @@ class Repository:
         return (self.path / "dvc.lock").read_text("utf-8")
 
 
+def run_and_commit(folder: Path) -> Repository:
+    """Make a folder with a pipeline a repository, in which it was run."""
+    repository = Repository(folder)
+    git(folder, "init", "-q", "-b", "main")
+    repository.run("dvc repro")
+    repository.commit("First run")
+    return repository
+
+
+def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
+    """Write the tests' params.yaml, with changes such as {"train.epochs": 1}."""
+    content = with_overrides(read_yaml(PARAMS), changes or {})
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+
+
 def make_repository(folder: Path, data: Path, epochs: int = 3) -> Repository:
     """The pipeline for images of 8 × 8 pixels, run once and committed."""
-    for name in COPIED:
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copyfile(source, target)
+    for name in COPIED_FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in COPIED_FILES:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    (folder / "data" / "own").mkdir(parents=True)
+    (folder / "data" / "own" / ".gitkeep").touch()
     write_csv_file(data / "mnist_train.csv", synthetic_dataset(600, seed=0))
     write_csv_file(data / "mnist_test.csv", synthetic_dataset(200, seed=1))
-    params: Any = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    params["fetch"]["sources"] = [{"kind": "folder", "path": str(data)}]
+    changes = {
+        "fetch.sources": [{"kind": "folder", "path": str(data)}],
+        "csv.image_side": 8,
+        "csv.rows": {"train": 600, "test": 200},
+        "data.validation_size": 100,
+        "train.epochs": epochs,
+        "train.batch_size": 20,
+    }
     for split in ("train", "test"):
-        params["fetch"]["sha256"][split] = hashlib.sha256((data / f"mnist_{split}.csv").read_bytes()).hexdigest()
-    params["csv"] |= {"image_side": 8, "rows": {"train": 600, "test": 200}}
-    params["data"]["validation_size"] = 100
-    params["train"] |= {"epochs": epochs, "batch_size": 20}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-    repository = Repository(folder)
-    repository.run("git init -q -b main")
-    repository.run("dvc repro")
-    repository.run("git add . && git commit -q -m 'First run'")
-    return repository
+        changes[f"fetch.sha256.{split}"] = hashlib.sha256((data / f"mnist_{split}.csv").read_bytes()).hexdigest()
+    write_params(folder, changes)
+    return run_and_commit(folder)
+
+
+ROWS = " ".join(f"class{place % 4}" for place in range(20))
+QUICK_PIPELINE = """
+stages:
+  evaluate:
+    cmd: python code/stage.py evaluate
+    deps: [code, data/prepared/train.txt, models/steps.csv]
+    params: [train]
+    metrics: [metrics/test.json: {cache: false}]
+    plots: [metrics/predictions.csv: {cache: false}]
+  train:
+    cmd: python code/stage.py train
+    deps: [code, data/prepared/train.txt]
+    params: [model, optimizers, train]
+    outs: [models/steps.csv]
+    metrics: [metrics/train.json: {cache: false}]
+  validate:
+    cmd: python code/stage.py validate
+    deps: [code, rows.txt]
+    outs: [data/prepared/train.txt]
+"""
+QUICK_STAGE = """
+import json, sys, time, yaml
+from pathlib import Path
+
+def write(path, text):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+train = yaml.safe_load(Path("params.yaml").read_text())["train"]
+rows = Path("rows.txt").read_text().split()
+if sys.argv[1] == "validate":
+    write("data/prepared/train.txt", " ".join(rows))
+elif sys.argv[1] == "train":
+    if train["epochs"] == 13:
+        sys.exit("train: 13 epochs bring bad luck")
+    write("models/steps.csv", "step,loss\\n" + "".join(f"{step},{1 / step}\\n" for step in range(1, 5)))
+    write("metrics/train.json", json.dumps({"train_rows": 256, "validation_accuracy": 0.5}))
+    print(f"train: {train['epochs']} epochs in 2.5 s")
+else:
+    right = min(len(rows), train["epochs"] + train["seed"])
+    lines = [f"{i},{row},{row if i < right else 'none'}" for i, row in enumerate(rows)]
+    write("metrics/predictions.csv", "\\n".join(["index,actual,predicted", *lines, ""]))
+    write("metrics/test.json", json.dumps({"accuracy": right / len(rows), "machine": "any"}))
+"""
+
+
+def make_quick_repository(folder: Path) -> Repository:
+    """A pipeline of three stages that compute next to nothing, run once and committed.
+
+    It gets epochs + seed of 20 test samples right. With 13 epochs, training fails.
+    """
+    for path, text in (
+        ("dvc.yaml", QUICK_PIPELINE),
+        ("code/stage.py", QUICK_STAGE),
+        ("rows.txt", ROWS),
+        (".dvc/config", "[core]\n    analytics = false\n"),
+        (".gitignore", ".scratch/\n"),
+    ):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+    write_params(folder, {"train.epochs": 2})
+    return run_and_commit(folder)
+
+
+def name_experiment(folder: Path, name: str, commit: str) -> None:
+    """Give a commit the ref of a DVC experiment on its parent."""
+    base = git(folder, "rev-parse", f"{commit}~1")
+    git(folder, "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/{name}", commit)
+
+
+def make_experiment(repository: Repository, name: str, changes: dict[str, Any]) -> str:
+    """What DVC leaves of an experiment with other settings: a commit behind a ref, and its outputs in the cache."""
+    content = with_overrides(read_yaml(repository.path / "params.yaml"), changes)
+    (repository.path / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    repository.run("dvc repro --quiet")
+    commit = repository.commit(name)
+    name_experiment(repository.path, name, commit)
+    git(repository.path, "reset", "-q", "--hard", "HEAD~1")
+    return commit

@@ -1,201 +1,172 @@
-"""The stage scripts as DVC runs them: a clear line and a non-zero exit status where something is wrong."""
+"""The stage scripts: what they say of themselves, and a message instead of a traceback or half an output."""
 
 from __future__ import annotations
 
-import json
-import os
+import re
+import resource
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 
-from mnist_pipeline import machine, numerics
+from mnist_pipeline.core import hardware, numerics
 from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import save_dataset
-from tests.conftest import ROOT, synthetic_dataset
+from tests.conftest import ROOT, synthetic_dataset, write_csv_file
+from tests.repository import write_params
 
-RunHere = Callable[..., subprocess.CompletedProcess[str]]
 STAGES = ("fetch", "validate", "train", "export", "evaluate", "card", "plot")
+SMALL: dict[str, Any] = {
+    "csv": {"image_side": 4, "classes": ["a", "b", "c"], "rows": {"train": None, "test": None}},
+    "fetch.sources": [{"kind": "folder", "path": "nowhere"}],
+    "data.validation_size": 30,
+    "train.epochs": 1,
+}
+"""Changes of the tests' params: images of 4 × 4 pixels in 3 classes."""
+
+DATASET = synthetic_dataset(300, side=4, classes=("a", "b", "c"))
+
+Stage = Callable[..., tuple[int, str]]
 
 
-def run(stage: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *flags],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def flags_of(name: str) -> dict[str, str]:
+    flags: dict[str, str] = runpy.run_path(str(ROOT / "stages" / f"{name}.py"))["FLAGS"]
+    return flags
 
 
 @pytest.fixture
-def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunHere:
-    """Run a stage in that folder and in this process, which has imported PyTorch already: that takes seconds."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(numerics, "configure", lambda _: None)  # it would come too late here
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stage:
+    """Run a stage in a folder and in this process; its exit status and what it said.
 
-    def run_here(stage: str, *flags: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", [f"{stage}.py", *flags])
-        status, said = 0, ""
+    Each flag's file is called like the flag. Without arguments, all flags are given.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(numerics, "configure", lambda _: None)  # it would come too late: PyTorch is imported
+    write_params(tmp_path, SMALL)
+
+    def run(name: str, *arguments: str) -> tuple[int, str]:
+        flags = [word for flag in flags_of(name) for word in (f"--{flag}", flag)]
+        if "params" in flags:
+            flags[flags.index("params")] = "params.yaml"
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *(arguments or flags)])
+        status: Any = 0
         try:
-            runpy.run_path(str(ROOT / "stages" / f"{stage}.py"), run_name="__main__")
-        except SystemExit as stop:  # its argument: None, a status, or the last words of status 1
-            status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-            said = stop.code if isinstance(stop.code, str) else ""
-        written = capsys.readouterr()
-        return subprocess.CompletedProcess(stage, status, written.out, written.err + said)
+            runpy.run_path(str(ROOT / "stages" / f"{name}.py"), run_name="__main__")
+        except SystemExit as stop:
+            status = stop.code or 0
+        printed = capsys.readouterr()
+        said = printed.out + printed.err
+        return (1, said + status) if isinstance(status, str) else (status, said)
 
-    return run_here
-
-
-def assert_refused(ran: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert ran.returncode == 1
-    assert "Traceback" not in ran.stderr
-    for word in words:
-        assert word in ran.stderr
+    return run
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with params for images of 4 × 4 pixels in 3 classes."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    content["csv"] = {"image_side": 4, "classes": ["a", "b", "c"], "rows": {"train": None, "test": None}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
-    return tmp_path
+def write_arrays(path: Path) -> None:
+    save_dataset(path, [Block(DATASET.labels, DATASET.images)], DATASET.classes)
 
 
-VALIDATE = (
-    "--params params.yaml --train-csv train.csv --test-csv test.csv --train train.safetensors "
-    "--test test.safetensors --facts data.json --balance balance.csv --preview preview.png"
-).split()
-TRAIN = (
-    "--params params.yaml --scratch scratch --train train.safetensors --model m.safetensors --steps s.csv "
-    "--history h.csv --metrics t.json --examples x.safetensors"
-).split()
-EVALUATE = (
-    "--params params.yaml --model m.safetensors --onnx m.onnx --test test.safetensors --metrics e.json "
-    "--predictions p.csv --classes c.csv --calibration r.csv --showcase show.safetensors"
-).split()
+@pytest.mark.parametrize("name", STAGES)
+def test_help_says_what_the_stage_and_its_flags_do(stage: Stage, name: str) -> None:
+    status, said = stage(name, "--help")
+    unfolded = " ".join(said.split())
+    script = (ROOT / "stages" / f"{name}.py").read_text("utf-8")
+    assert status == 0
+    assert script.split('"""')[1] in unfolded
+    flags = flags_of(name)
+    assert all(f"--{flag} " in unfolded and text in unfolded for flag, text in flags.items())
+    assert ("params" in flags) == (name != "export")
+    assert any(text.startswith("out: ") for text in flags.values())
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_help_says_what_the_stage_does(stage: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), "--help"], capture_output=True, text=True, check=True
-    )
-    assert ("--params" in ran.stdout) == (stage != "export")
-    assert ran.stdout.count("in: ") + ran.stdout.count("out: ") >= 2
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "export"])
+def test_wrong_params_stop_the_stage(stage: Stage, tmp_path: Path, name: str) -> None:
+    write_params(tmp_path, {"model.loss": "bce"})
+    status, said = stage(name)
+    assert status == 1
+    assert said.startswith(f"{name}: params.yaml: model: loss bce needs")
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
 
 
-def test_nonsense_in_params_stops_every_stage(folder: Path) -> None:
-    (folder / "params.yaml").write_text("model: 3\n")
-    assert_refused(run("validate", folder, *VALIDATE), "validate: params.yaml", "model")
+def write_earlier_outputs(name: str) -> set[str]:
+    outputs = {flag for flag, text in flags_of(name).items() if text.startswith("out:")}
+    for output in outputs:
+        Path(output).write_text("earlier")
+    return outputs
 
 
-def test_validate_names_the_problems_of_both_files(folder: Path) -> None:
-    (folder / "train.csv").write_text("0," * 16 + "256\n")
-    (folder / "test.csv").write_text("7," + "0," * 15 + "0\n")
-    ran = run("validate", folder, *VALIDATE)
-    assert_refused(ran, "train.csv", "column 17 (pixel 16)", "'256'", "test.csv", "column 1 (label)", "'7'")
-    assert {path.name for path in folder.iterdir()} == {"params.yaml", "train.csv", "test.csv"}
+@pytest.mark.parametrize("name", STAGES)
+def test_a_missing_input_is_named_and_earlier_outputs_are_kept(stage: Stage, tmp_path: Path, name: str) -> None:
+    inputs = {flag for flag, text in flags_of(name).items() if text.startswith("in:")} or {"nowhere"}
+    outputs = write_earlier_outputs(name)
+    status, said = stage(name)
+    assert (status, f"{name}: " in said, "Traceback" in said) == (1, True, False)
+    assert any(re.search(f"{each}(: must be|: cannot be read|: no such|'$)", said) for each in inputs)
+    assert {path.name for path in tmp_path.iterdir()} == outputs | {"params.yaml"}
+    assert {(tmp_path / output).read_text() for output in outputs} == {"earlier"}
 
 
-def test_validate_names_a_missing_file(folder: Path) -> None:
-    assert_refused(run("validate", folder, *VALIDATE), "train.csv: cannot be read", "No such file")
+@pytest.mark.parametrize("name", ["validate", "train"])
+def test_a_file_that_cannot_be_written_is_no_half_file(stage: Stage, tmp_path: Path, name: str) -> None:
+    """As on a full disk; here by a limit on the size of files."""
+    for path in ("train-csv", "test-csv"):
+        write_csv_file(tmp_path / path, DATASET)
+    write_arrays(tmp_path / "train")
+    before = set(tmp_path.iterdir()) | {tmp_path / output for output in write_earlier_outputs(name)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        status, said = stage(name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (status, f"{name}: [Errno 27] File too large" in said) == (1, True)
+    assert set(tmp_path.iterdir()) - {tmp_path / "scratch"} == before
+    assert (tmp_path / ("train" if name == "validate" else "model")).read_text() == "earlier"
+    assert list(tmp_path.rglob(".*.tmp")) == []
 
 
-def test_train_without_arrays_says_so(run_here: RunHere) -> None:
-    assert_refused(run_here("train", *TRAIN), "train: train.safetensors", "validate stage")
+def test_validate_names_the_problems_of_both_files(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "train-csv").write_text("0," * 16 + "256\n")
+    (tmp_path / "test-csv").write_text("7," + "0," * 15 + "0\n")
+    status, said = stage("validate")
+    assert status == 1
+    for words in ("train-csv", "column 17 (pixel 16)", "'256'", "test-csv", "column 1 (label)", "'7'"):
+        assert words in said
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "train-csv", "test-csv"}
 
 
-def write_training_arrays(folder: Path) -> None:
-    """The training arrays, as validate writes them."""
-    split = synthetic_dataset(300, side=4, classes=("a", "b", "c"))
-    save_dataset(folder / "train.safetensors", [Block(split.labels, split.images)], 4, split.classes)
+def test_training_that_diverges_keeps_earlier_outputs(stage: Stage, tmp_path: Path) -> None:
+    write_arrays(tmp_path / "train")
+    diverging = {
+        "model.loss": "mse",
+        "model.hidden_activation": "relu",
+        "model.mlp.layer_norm": False,
+        "optimizers.sgd.learning_rate": 1e9,
+    }
+    write_params(tmp_path, SMALL | diverging | {"train.epochs": 3})
+    (tmp_path / "model").write_text("an earlier model")
+    status, said = stage("train")
+    assert status == 1
+    assert "optimizers.sgd.learning_rate" in said
+    assert (tmp_path / "model").read_text() == "an earlier model"
+    assert not (tmp_path / "history").exists()
 
 
-def test_training_that_diverges_says_so_and_keeps_what_was_there(folder: Path, run_here: RunHere) -> None:
-    write_training_arrays(folder)
-    content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
-    content["data"]["validation_size"] = 30
-    content["model"] |= {"loss": "mse", "hidden_activation": "relu"}
-    content["model"]["mlp"]["layer_norm"] = False
-    content["optimizers"]["sgd"]["learning_rate"] = 1e9
-    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
-    (folder / "m.safetensors").write_text("an earlier model")
-    assert_refused(run_here("train", *TRAIN), "the loss became", "optimizers.sgd.learning_rate")
-    assert (folder / "m.safetensors").read_text() == "an earlier model"
-    assert not (folder / "h.csv").exists()
-
-
-def test_evaluate_without_a_model_says_so(run_here: RunHere) -> None:
-    assert_refused(run_here("evaluate", *EVALUATE), "evaluate: test.safetensors", "validate stage")
-
-
-def test_card_and_export_without_a_model_say_so(run_here: RunHere) -> None:
-    ran = run_here("export", "--model", "m.safetensors", "--onnx", "m.onnx")
-    assert_refused(ran, "export: m.safetensors: must be a model that the train stage wrote")
-    flags = "--model m --onnx o --facts d.json --train-metrics t.json --test-metrics e.json --classes c.csv --card r.md"
-    assert_refused(run_here("card", "--params", "params.yaml", *flags.split()), "card: ", "No such file", "d.json")
-
-
-PROBE = """
-import json, os, runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
-    import torch, threadpoolctl
-    pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-    print(json.dumps({
-        "threads": [torch.get_num_threads(), *pools],
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "mkl": os.environ.get("MKL_CBWR"),
-    }))
-"""
-
-
-@pytest.mark.parametrize(("flags", "warned"), [("avx2", True), ("avx2 amx_bf16", False)])
-def test_train_uses_mixed_precision_where_the_cpu_can(
-    folder: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch, flags: str, warned: bool
+@pytest.mark.parametrize(("instructions", "supported"), [("avx2", False), ("avx2 amx_bf16", True)])
+def test_mixed_precision_is_used_if_the_cpu_supports_it(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instructions: str, supported: bool
 ) -> None:
-    write_training_arrays(folder)
-    content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
-    content["data"]["validation_size"], content["train"]["epochs"] = 30, 1
-    content["model"] |= {"architecture": "cnn", "cnn": {"channels": [[16], [16]], "kernel_size": 3}}
-    models = []
+    write_arrays(tmp_path / "train")
+    monkeypatch.setattr(hardware, "_cpuinfo", lambda: f"flags : {instructions}\n")
+    models = {}
     for name in ("mixed", "fast"):
-        content["runtime"]["numerics"] = name
-        (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
-        monkeypatch.setattr(machine, "_cpuinfo", lambda: f"flags : {flags}\n")
-        ran = run_here("train", *TRAIN)
-        assert ran.returncode == 0, ran.stderr
-        assert ("no instructions for bfloat16; training in float32" in ran.stderr) == (warned and name == "mixed")
-        models.append((folder / "m.safetensors").read_bytes())
-    assert (models[0] == models[1]) == warned
-
-
-def test_portable_numerics_hold_inside_a_real_training_process(folder: Path) -> None:
-    write_training_arrays(folder)
-    content = yaml.safe_load((folder / "params.yaml").read_text("utf-8"))
-    content["data"]["validation_size"] = 30
-    content["train"]["epochs"] = 1
-    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
-    free = {name: value for name, value in os.environ.items() if "THREADS" not in name and name != "OPENBLAS_CORETYPE"}
-    script = str(ROOT / "stages" / "train.py")
-    ran = subprocess.run(
-        [sys.executable, "-c", PROBE, script, *TRAIN],
-        cwd=folder,
-        env=free,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    seen = json.loads(ran.stdout.splitlines()[-1])
-    assert set(seen["threads"]) == {1}
-    assert seen["capability"] in ("AVX2", "DEFAULT")
-    assert seen["mkl"] == "COMPATIBLE"
+        write_params(
+            tmp_path,
+            SMALL | {"model.architecture": "cnn", "model.cnn.channels": [[16], [16]], "runtime.numerics": name},
+        )
+        status, said = stage("train")
+        assert (status, "no instructions for bfloat16" in said) == (0, name == "mixed" and not supported)
+        models[name] = (tmp_path / "model").read_bytes()
+    assert (models["mixed"] != models["fast"]) is supported

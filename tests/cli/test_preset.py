@@ -1,96 +1,89 @@
-"""Presets: listed, printed, refused; each of them params that make sense, for the network and the budget it says."""
+"""Presets: listed, run as an experiment of DVC, refused."""
 
 from __future__ import annotations
 
 import shlex
-import shutil
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from mnist_pipeline.cli.main import main
-from mnist_pipeline.experiments.spec import PipelineError, load_ladder
-from mnist_pipeline.params.schema import Params, with_overrides
 from mnist_pipeline.core.yaml import parse_yaml
-from tests.conftest import ROOT
-from tests.repository import Repository
+from mnist_pipeline.params.overrides import with_overrides
+from tests.experiments.runs import make_ladder
+from tests.repository import git, write_params
 
-LADDER = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-
-
-KEPT = {"data.validation_size": 0.1, "evaluate.record": 3}
+QUICK = {"model.mlp.hidden_units": [50, 20], "optimizers.sgd.weight_decay": 1e-5, "train.epochs": 1}
+LONG = {"model.architecture": "cnn", "model.test_time_shift": 1, "data.deskew": True, "train.epochs": 40}
+PRESETS = {
+    "quick": {"title": "A small network", "budget_seconds": 10, "overrides": QUICK},
+    "long": {"title": "A convolutional one", "budget_seconds": 600, "overrides": LONG},
+}
 
 
 @pytest.fixture(autouse=True)
-def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Committed params and presets; the current folder."""
+    write_params(tmp_path)
+    make_ladder(tmp_path, {"base": {}}, presets=PRESETS)
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "Presets")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_without_a_name_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def params_after(command: str, content: Any) -> Any:
+    """The params that a command of DVC gives."""
+    words = shlex.split(command)
+    settings = [word.split("=", 1) for flag, word in pairwise(words) if flag == "-S"]
+    return with_overrides(content, {key: parse_yaml(f"value: {value}", "-S")["value"] for key, value in settings})
+
+
+def test_without_a_name_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["preset"])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(LADDER.presets)
+    assert capsys.readouterr().out.splitlines() == [
+        "preset  seconds  what",
+        "quick   10       A small network",
+        "long    600      A convolutional one",
+    ]
 
 
-@pytest.mark.parametrize("name", LADDER.presets)
-def test_the_command_sets_what_the_preset_says(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    main(["preset", name, "--dry-run", "-S", "train.seed=7"])
-    words = shlex.split(capsys.readouterr().out)
-    assert words[:7] == ["dvc", "exp", "run", "-n", name, "-m", LADDER.presets[name].title]
-    settings = dict(setting.split("=", 1) for setting in words[8::2])
-    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    overrides = {key: parse_yaml(f"value: {value}", "-S")["value"] for key, value in settings.items()}
-    expected = with_overrides(content, {**LADDER.presets[name].overrides, "train.seed": 7})
-    assert Params.model_validate(with_overrides(content, overrides)) == Params.model_validate(expected)
+def test_a_preset_is_an_experiment_with_its_settings(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["preset", "quick", "--dry-run", "-S", "train.seed=7"])
+    command = capsys.readouterr().out
+    assert command.startswith("dvc exp run -n quick -m 'A small network' -S ")
+    content = yaml.safe_load((repository / "params.yaml").read_text("utf-8"))
+    assert params_after(command, content) == with_overrides(content, QUICK | {"train.seed": 7})
+    main(["preset", "long", "--dry-run", "-n", "mine", "--force"])
+    assert capsys.readouterr().out.startswith("dvc exp run -n mine -m 'A convolutional one' -f -S ")
 
 
-def test_what_earlier_experiments_left_is_set_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """All but which data and what is drawn."""
-    repository = Repository(tmp_path)
-    for name in ("params.yaml", "experiments.yaml"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    repository.run("git init -q && git add . && git commit -q -m 'First'")
-    content = yaml.safe_load((tmp_path / "params.yaml").read_text("utf-8"))
-    changed = with_overrides(content, {**LADDER.presets["mlp-2min"].overrides, "model.optimizer": "adam", **KEPT})
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed), "utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        main(["preset", "cnn-10s", "--dry-run"])
-    words = shlex.split(capsys.readouterr().out)
-    overrides = dict(setting.split("=", 1) for setting in words[8::2])
-    parsed = {key: parse_yaml(f"value: {value}", "-S")["value"] for key, value in overrides.items()}
-    expected = with_overrides(content, {**LADDER.presets["cnn-10s"].overrides, **KEPT})
-    assert with_overrides(changed, parsed) == expected
+def test_the_command_of_dvc_is_run_and_its_status_passed_on(
+    repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "dvc").mkdir()  # `python -m dvc` looks in the current folder first
+    (repository / "dvc" / "__init__.py").touch()
+    (repository / "dvc" / "__main__.py").write_text("import sys\nprint(*sys.argv[1:5])\nsys.exit(3)\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["preset", "quick"])
+    assert ended.value.code == 3
+    assert capfd.readouterr().out == "exp run -n quick\n"
 
 
-def test_presets_of_the_tutorials_network_keep_it() -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    for name, preset in LADDER.presets.items():
-        model = Params.model_validate(with_overrides(content, preset.overrides)).model
-        assert model.architecture == name.split("-")[0]
-        if model.architecture == "mlp":
-            assert model.mlp is not None
-            assert model.mlp.hidden_units == (200,)
+def test_settings_of_earlier_experiments_are_restored(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All but which data is used and what is drawn."""
+    content = yaml.safe_load((repository / "params.yaml").read_text("utf-8"))
+    kept = {"data.validation_size": 0.1, "evaluate.record": 3}
+    changed = with_overrides(content, {**LONG, "model.optimizer": "adam", **kept})
+    (repository / "params.yaml").write_text(yaml.safe_dump(changed), "utf-8")
+    main(["preset", "quick", "--dry-run"])
+    assert params_after(capsys.readouterr().out, changed) == with_overrides(content, {**QUICK, **kept})
 
 
-def test_one_that_is_not_there_is_refused() -> None:
-    with pytest.raises(SystemExit, match="there is no preset 'mlp-1h'; there are mlp-10s, "):
-        main(["preset", "mlp-1h"])
-
-
-def test_nonsense_in_a_preset_is_refused(tmp_path: Path) -> None:
-    content = {
-        "seeds": 1,
-        "rungs": {"one": {"title": "t", "why": "w"}},
-        "presets": {
-            "a": {"title": "t", "budget_seconds": 1, "overrides": {"train.epoch": 3}},
-            "b": {"title": "t", "budget_seconds": 1, "overrides": {"train.epochs": 0}},
-        },
-    }
-    (tmp_path / "experiments.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(PipelineError) as caught:
-        load_ladder(tmp_path / "experiments.yaml", ROOT / "params.yaml")
-    assert "presets.a.overrides: " in str(caught.value)
-    assert "has no key train.epoch" in str(caught.value)
-    assert "presets.b: with it, train.epochs must be greater than or equal to 1, was 0" in str(caught.value)
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(SystemExit, match="mnist preset: unknown preset 'longer'; there are quick, long"):
+        main(["preset", "longer"])

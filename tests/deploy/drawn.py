@@ -9,37 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+Points = list[tuple[float, float]]
+
+
+def arc(x: float, y: float, width: float, height: float, start: float, end: float, points: int = 40) -> Points:
+    """A part of an ellipse about (x, y), clockwise from the top."""
+    angles = np.linspace(start, end, points)
+    return [(x + width * float(np.sin(angle)), y - height * float(np.cos(angle))) for angle in angles]
+
+
 # Strokes in a unit square, y downwards. Each digit as somebody may write it.
-STROKES: dict[str, list[list[tuple[float, float]]]] = {
-    "0": [[(0.5 + 0.28 * float(np.sin(a)), 0.5 - 0.45 * float(np.cos(a))) for a in np.linspace(0, 2 * np.pi, 40)]],
+STROKES: dict[str, list[Points]] = {
+    "0": [arc(0.5, 0.5, 0.28, 0.45, 0, 2 * np.pi)],
     "1": [[(0.35, 0.2), (0.52, 0.05), (0.52, 0.95)]],
-    "2": [
-        [(0.5 + 0.26 * float(np.sin(a)), 0.3 - 0.25 * float(np.cos(a))) for a in np.linspace(-1.4, 2.2, 25)]
-        + [(0.22, 0.93), (0.8, 0.93)]
-    ],
-    "3": [
-        [(0.48 + 0.24 * float(np.sin(a)), 0.27 - 0.22 * float(np.cos(a))) for a in np.linspace(-1.1, 3.1, 25)]
-        + [(0.48 + 0.28 * float(np.sin(a)), 0.72 - 0.23 * float(np.cos(a))) for a in np.linspace(0, 4.2, 25)]
-    ],
+    "2": [[*arc(0.5, 0.3, 0.26, 0.25, -1.4, 2.2, 25), (0.22, 0.93), (0.8, 0.93)]],
+    "3": [arc(0.48, 0.27, 0.24, 0.22, -1.1, 3.1, 25) + arc(0.48, 0.72, 0.28, 0.23, 0, 4.2, 25)],
     "4": [[(0.38, 0.05), (0.2, 0.6), (0.82, 0.6)], [(0.66, 0.3), (0.62, 0.97)]],
-    "5": [
-        [(0.33, 0.07), (0.28, 0.45)]
-        + [(0.45 + 0.28 * float(np.sin(a)), 0.67 - 0.26 * float(np.cos(a))) for a in np.linspace(-0.7, 4.0, 30)],
-        [(0.32, 0.07), (0.76, 0.07)],
-    ],
-    "6": [
-        [(0.66, 0.05), (0.42, 0.3), (0.28, 0.6)]
-        + [(0.5 + 0.23 * float(np.sin(a)), 0.72 - 0.22 * float(np.cos(a))) for a in np.linspace(-1.6, 4.8, 40)]
-    ],
+    "5": [[(0.33, 0.07), (0.28, 0.45), *arc(0.45, 0.67, 0.28, 0.26, -0.7, 4.0, 30)], [(0.32, 0.07), (0.76, 0.07)]],
+    "6": [[(0.66, 0.05), (0.42, 0.3), (0.28, 0.6), *arc(0.5, 0.72, 0.23, 0.22, -1.6, 4.8)]],
     "7": [[(0.2, 0.08), (0.8, 0.08), (0.42, 0.95)]],
-    "8": [
-        [(0.5 - 0.21 * float(np.sin(a)), 0.27 - 0.21 * float(np.cos(a))) for a in np.linspace(0, 2 * np.pi, 40)],
-        [(0.5 + 0.26 * float(np.sin(a)), 0.71 - 0.24 * float(np.cos(a))) for a in np.linspace(0, 2 * np.pi, 40)],
-    ],
-    "9": [
-        [(0.5 + 0.24 * float(np.sin(a)), 0.29 - 0.23 * float(np.cos(a))) for a in np.linspace(1.4, 7.7, 40)]
-        + [(0.72, 0.35), (0.62, 0.96)]
-    ],
+    "8": [arc(0.5, 0.27, -0.21, 0.21, 0, 2 * np.pi), arc(0.5, 0.71, 0.26, 0.24, 0, 2 * np.pi)],
+    "9": [[*arc(0.5, 0.29, 0.24, 0.23, 1.4, 7.7), (0.72, 0.35), (0.62, 0.96)]],
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,65 +23,76 @@ MakeParams = Callable[..., Params]
 def files(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / "a.safetensors", tmp_path / "a.onnx"]
     for path in paths:
-        path.write_bytes(f"content of {path.name}".encode())
+        path.write_bytes(f"content of {path.name}".encode() * 100)
     return paths
 
 
-def results(validation: float | None = 0.875) -> Results:
-    return Results(
-        facts={"train": {"rows": 1234}, "test": {"rows": 567, "images_also_in_train": 3}},
-        train={"parameters": 4321, "multiply_adds": 98765, "validation_rows": 200, "validation_accuracy": validation},
-        test={
-            "accuracy": 0.91237, "accuracy_low": 0.9, "accuracy_high": 0.93, "errors": 50, "log_loss": 0.25,
-            "macro_f1": 0.91, "expected_calibration_error": 0.01,
-        },
-        classes=[{"class": "a|b", "precision": "0.1234567", "recall": "1.0", "f1": "0.5"}],
-    )  # fmt: skip
+TRAIN = {"parameters": 4321, "multiply_adds": 98765, "validation_rows": 200, "validation_accuracy": 0.875}
+ACCURACY = {"accuracy": 0.91237, "accuracy_low": 0.9, "accuracy_high": 0.93, "errors": 1050}
+RESULTS = Results(
+    summary={"train": {"rows": 1234}, "test": {"rows": 5670, "images_also_in_train": 3}},
+    train=TRAIN,
+    test=ACCURACY | {"log_loss": 0.25, "macro_f1": 0.91, "expected_calibration_error": 0.01},
+    classes=[{"class": "a|b", "precision": "0.1234567", "recall": "1.0", "f1": "0.5"}],
+)
 
 
 def test_numbers_are_those_that_were_measured(make_params: MakeParams, files: list[Path]) -> None:
-    card = model_card(make_params({}), results(), files)
-    for text in ("4,321 parameters", "98,765 multiply-adds", "91.24 % of the test", "90.00 % to 93.00 %",
-                 "1,234 training rows, of which 200", "567 test rows, 3 of them", "| errors | 50 |",
-                 "| accuracy | 0.9124 |", "held out: 0.8750.", "| a\\|b | 0.1235 | 1.0000 | 0.5000 |"):  # fmt: skip
+    card = model_card(make_params(), RESULTS, files)
+    for text in (
+        *("4,321 parameters", "98,765 MACs", "91.24 % (95 % interval 90.00 % to 93.00 %)"),
+        *("1,234 training rows, of which 200 ", "5,670 test rows, 3 of them", "accuracy: 0.8750."),
+        *("| accuracy | 0.9124 |", "| 0.9000 to 0.9300 |", "| errors | 1,050 |", "| log loss | 0.2500 |"),
+        *("| expected calibration error | 0.0100 |", "| macro F1 | 0.9100 |"),
+        "| a\\|b | 0.1235 | 1.0000 | 0.5000 |",
+    ):
         assert text in card, text
+
+
+def test_files_are_named_with_their_size_and_sha256(make_params: MakeParams, files: list[Path]) -> None:
+    card = model_card(make_params(), RESULTS, files)
     for path in files:
-        assert f"| `{path}` | {path.stat().st_size} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" in card
+        content = path.read_bytes()
+        assert f"| `{path}` | {len(content):,} | `{hashlib.sha256(content).hexdigest()}` |" in card
+    assert f'mnist_pipeline.models.classifier.load_classifier(Path("{files[0]}"))' in card
+    assert f'InferenceSession("{files[1]}")' in card
 
 
-def test_no_rows_held_out(make_params: MakeParams, files: list[Path]) -> None:
-    assert "No rows were held out." in model_card(make_params({}), results(None), files)
+def test_without_a_validation_set_or_duplicates_the_card_says_so(make_params: MakeParams, files: list[Path]) -> None:
+    summary = {"train": {"rows": 1234}, "test": {"rows": 5670, "images_also_in_train": 0}}
+    results = replace(RESULTS, summary=summary, train=TRAIN | {"validation_accuracy": None})
+    card = model_card(make_params(), results, files)
+    assert "no validation set" in card
+    assert "5,670 test rows, none of them" in card
 
 
 def test_settings_are_those_that_decide(make_params: MakeParams, files: list[Path]) -> None:
-    card = model_card(make_params({"model.optimizer": "adam"}), results(), files)
+    params = make_params({"model.optimizer": "adam"})
+    card = model_card(params, RESULTS, files)
     (text,) = re.findall(r"```yaml\n(.*?)```", card, re.DOTALL)
     settings: Any = yaml.safe_load(text)
+    assert list(settings) == ["data", "model", "optimizers", "train", "runtime"]
     assert list(settings["optimizers"]) == ["adam"]
-    assert settings["model"]["mlp"]["hidden_units"] == [200]
+    assert settings["model"]["mlp"] == {"hidden_units": [200], "layer_norm": True}
     assert "cnn" not in settings["model"]
+    assert "A fully connected network" in card
     assert yaml.safe_load(card.split("---\n")[1])["tags"][:2] == ["image-classification", "mnist"]
+    for digest in (params.fetch.sha256.train, params.fetch.sha256.test):
+        assert f"`{digest}`" in card
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"custom.test": "b.csv", "custom.test_fraction": None}, "`mine.csv` and `b.csv`."),
-        ({}, "`mine.csv`, of whose rows a share of 0.2, each class in proportion, is the test set."),
+        ({}, "`mine.csv`; a stratified share of 0.2 of its rows is the test set."),
     ],
 )
-def test_own_data_are_told_of(make_params: MakeParams, files: list[Path], changes: dict[str, Any], text: str) -> None:
-    own = {
-        "data.dataset": "custom",
-        "custom.train": "mine.csv",
-        "custom.classes": ["cat", "dog"],
-        "custom.image_side": 6,
-    }
-    card = model_card(make_params(own | changes), results(), files)
-    assert text in card
-    assert "# A classifier of 6 × 6 grey images in 2 classes" in card
-    assert "Classes: cat, dog." in card
-    assert "trained on images of its own data set" in card
+def test_own_data_are_named(make_params: MakeParams, files: list[Path], changes: dict[str, Any], text: str) -> None:
+    own = {"data.dataset": "custom", "custom.train": "mine.csv", "custom.image_side": 6}
+    card = model_card(make_params(own | {"custom.classes": ["cat", "dog"]} | changes), RESULTS, files)
+    for each in (text, "# Classifier of 6 × 6 ", " in 2 classes\n", "(1, 6, 6)", "(1, 2)", "Classes: cat, dog."):
+        assert each in card
     assert "MNIST" not in card.replace("mnist", "")
 
 

@@ -1,9 +1,10 @@
-"""Two runs side by side: numbers, refusals, forms."""
+"""Two runs side by side: the numbers, what is refused, and the forms in which `mnist compare` prints them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,20 @@ import pytest
 import yaml
 
 from mnist_pipeline.cli.main import main
-from mnist_pipeline.experiments.compare import PipelineError, Comparison, EvaluatedRun, compare, load_run
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.statistics import wilson_interval
 from mnist_pipeline.data.csv import Block
-from mnist_pipeline.experiments.figures import draw_changes
-from mnist_pipeline.experiments.significance import mcnemar
-from mnist_pipeline.provenance.git import RevisionError
 from mnist_pipeline.data.dataset import save_dataset
-from tests.test_revisions import git
+from mnist_pipeline.experiments.compare import accuracy_of, compare, load_run
+from mnist_pipeline.experiments.significance import mcnemar
+from tests.repository import git
 
 LABELS = [index % 3 for index in range(300)]
 NAMES = ("zero", "one", "two")
 TEST_HASH = "f" * 32
 
 
-def write_run(folder: Path, wrong: set[int], labels: list[int] = LABELS, data: str = TEST_HASH, **params: Any) -> None:
+def write_run(folder: Path, wrong: range, labels: list[int] = LABELS, data: str = TEST_HASH, **params: Any) -> None:
     """What a run leaves behind: predictions, a lock that fits them, params."""
     lines = ["index,actual,predicted,confidence"]
     for index, label in enumerate(labels):
@@ -42,129 +43,108 @@ def write_run(folder: Path, wrong: set[int], labels: list[int] = LABELS, data: s
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """Committed: samples 0-29 wrong. Tagged other: the same on other data. Workspace: samples 20-34 wrong."""
+@pytest.fixture(autouse=True)
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder. Committed: samples 0-29 wrong. Workspace: samples 20-34 wrong."""
     git(tmp_path, "init", "-q", "-b", "main")
-    write_run(tmp_path, set(), labels=LABELS[:100], data="e" * 32)
+    write_run(tmp_path, range(30))
     git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-q", "-m", "other data")
-    git(tmp_path, "tag", "other")
-    write_run(tmp_path, set(range(30)))
-    git(tmp_path, "commit", "-q", "-a", "-m", "a run")
-    write_run(tmp_path, set(range(20, 35)), epochs=10)
+    git(tmp_path, "commit", "-q", "-m", "a run")
+    write_run(tmp_path, range(20, 35), epochs=10, dropout=0.5)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def comparison(repository: Path) -> Comparison:
-    return compare(load_run(repository, "HEAD"), load_run(repository, "workspace"))
-
-
-def test_what_was_fixed_and_what_was_broken(repository: Path) -> None:
-    result = comparison(repository)
+def test_a_comparison_has_what_was_fixed_and_what_was_broken(repository: Path) -> None:
+    result = compare(load_run(repository, "HEAD"), load_run(repository, "workspace"))
     assert result.fixed == list(range(20))
     assert result.broken == list(range(30, 35))
     assert result.p == mcnemar(20, 5)
     assert result.difference == pytest.approx(15 / 300)
-    assert result.params == [("train.epochs", 3, 10)]
+    assert accuracy_of(result.before) == (0.9, *wilson_interval(270, 300))
+    assert result.params == [("train.epochs", 3, 10), ("train.dropout", None, 0.5)]
     assert result.before.commit == git(repository, "rev-parse", "HEAD")
     assert result.after.commit is None
-    assert [(each.name, each.samples) for each in result.classes] == [("one", 100), ("two", 100), ("zero", 100)]
-    assert sum(each.fixed for each in result.classes) == 20
-    assert sum(each.correct_after for each in result.classes) == 285
+    assert [astuple(each) for each in result.classes] == [
+        ("one", 100, 90, 95, 7, 2),
+        ("two", 100, 90, 95, 6, 1),
+        ("zero", 100, 90, 95, 7, 2),
+    ]
 
 
-def test_other_data_is_refused_and_named(repository: Path) -> None:
-    with pytest.raises(PipelineError) as raised:
-        compare(load_run(repository, "other"), load_run(repository, "HEAD"))
-    assert "different data" in str(raised.value)
-    assert "other on 100 samples (data/prepared/test.safetensors with MD5 eeeeeeeeee)" in str(raised.value)
-    assert "HEAD on 300 samples (data/prepared/test.safetensors with MD5 ffffffffff)" in str(raised.value)
+@pytest.mark.parametrize(
+    ("labels", "data", "message"),
+    [
+        (LABELS[:100], TEST_HASH, r"workspace on 100 samples \(data/prepared/test\.safetensors with MD5 ffffffffff\)"),
+        (LABELS[1:] + LABELS[:1], TEST_HASH, "different data"),
+        (LABELS, "e" * 32, "HEAD on 300 samples .*ffffffffff.; workspace on 300 samples .*eeeeeeeeee"),
+    ],
+)
+def test_runs_on_other_data_are_refused(repository: Path, labels: list[int], data: str, message: str) -> None:
+    write_run(repository, range(0), labels, data)
+    with pytest.raises(PipelineError, match=message):
+        compare(load_run(repository, "HEAD"), load_run(repository, "workspace"))
 
 
-def test_the_same_number_of_other_samples_is_refused_too(repository: Path) -> None:
-    write_run(repository, set(), labels=LABELS[1:] + LABELS[:1])
-    with pytest.raises(PipelineError, match="different data"):
-        comparison(repository)
-
-
-def test_predictions_that_are_not_the_locks_are_refused(repository: Path) -> None:
+def test_a_damaged_run_is_named(repository: Path) -> None:
     path = repository / "metrics" / "predictions.csv"
     path.write_text(path.read_text().replace("0.9\n", "0.8\n", 1))
     with pytest.raises(PipelineError, match=r"workspace: its metrics/predictions\.csv is not what evaluate wrote"):
         load_run(repository, "workspace")
-
-
-def test_what_is_missing_is_named(repository: Path) -> None:
+    (repository / "dvc.lock").write_text("stages: {}\n")
+    with pytest.raises(PipelineError, match=r"workspace: its dvc\.lock has no stage evaluate"):
+        load_run(repository, "workspace")
     (repository / "params.yaml").unlink()
     with pytest.raises(PipelineError, match=r"params\.yaml: no such file in the workspace; run dvc repro"):
         load_run(repository, "workspace")
-    (repository / "dvc.lock").write_text("stages: {}\n")
     git(repository, "commit", "-q", "-a", "-m", "nothing left")
-    with pytest.raises(RevisionError, match=r"params\.yaml is not in commit"):
+    with pytest.raises(PipelineError, match=r"params\.yaml is not in commit"):
         load_run(repository, "HEAD")
 
 
-def test_the_forms(repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(repository)
+def test_a_comparison_is_text_markdown_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     main(["compare"])
     text = capsys.readouterr().out
-    assert "workspace fixes 20 samples and breaks 5 (+5.00 points): this model of workspace is better" in text
-    assert "train.epochs  3  10" in text
+    assert "workspace fixes 20 samples and breaks 5 (+5.00 points): the model of workspace is better" in text
+    assert "train.dropout  –  0.5" in text
+    assert "one    100      0.9000     0.9500     +5.00   7      2" in text
     main(["compare", "HEAD", "--md"])
     markdown = capsys.readouterr().out
     assert markdown.startswith("### `HEAD` → `workspace`")
-    assert "| train.epochs | 3 | 10 |" in markdown
+    assert "| HEAD | 0.9000 | 0.8608 to 0.9291 | 30 |" in markdown
     main(["compare", "HEAD", "workspace", "--json"])
     content = json.loads(capsys.readouterr().out)
     assert content["mcnemar_p"] == pytest.approx(mcnemar(20, 5))
-    assert content["before"]["errors"] == 30
-    assert content["params"] == {"train.epochs": {"before": 3, "after": 10}}
-    main(["compare", "HEAD", "HEAD"])
-    assert "Both get the same samples right." in capsys.readouterr().out
+    assert (content["before"]["errors"], content["after"]["accuracy"]) == (30, 0.95)
+    assert content["params"]["train.epochs"] == {"before": 3, "after": 10}
 
 
-def test_a_small_difference_cannot_be_told(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("wrong", "verdict"),
+    [
+        (range(30), "Both classify the same samples correctly."),
+        (range(1, 31), "inconclusive (exact McNemar p = 1)"),
+        (range(60), "the model of HEAD is better than that of workspace"),
+    ],
+)
+def test_the_verdict_follows_the_test(
+    repository: Path, capsys: pytest.CaptureFixture[str], wrong: range, verdict: str
 ) -> None:
-    write_run(repository, set(range(1, 31)))
-    monkeypatch.chdir(repository)
+    write_run(repository, wrong)
     main(["compare"])
-    assert "no difference can be told (exact McNemar p = 1)" in capsys.readouterr().out
+    assert verdict in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["nothing", "other"])
-def test_a_refusal_is_one_line_and_a_status(repository: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.chdir(repository)
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", name])
-    assert str(ended.value.code).startswith("mnist compare: ")
-
-
-def test_the_picture_shows_both_groups(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = comparison(repository)
-    figure = draw_changes(result, np.zeros((300, 8, 8), np.uint8))
-    titles = [part.get_suptitle() for part in figure.subfigs]
-    assert titles[0].startswith("20 digits fixed by workspace (class")
-    assert titles[1].startswith("5 digits broken by workspace (class")
-    captions = [axes.get_title() for axes in figure.subfigs[1].axes if axes.get_title()]
-    assert captions[0] == "zero: zero → one"
+def test_the_figure_needs_the_images_of_the_comparison(repository: Path) -> None:
+    with pytest.raises(SystemExit, match="mnist compare: the images cannot be drawn; "):
+        main(["compare", "--figure", "changes.png"])
     arrays = repository / "data" / "prepared" / "test.safetensors"
     arrays.parent.mkdir(parents=True)
-    save_dataset(arrays, [Block(np.array(LABELS, np.uint8), np.zeros((300, 8, 8), np.uint8))], 8, NAMES)
-    monkeypatch.chdir(repository)
+    images = np.zeros((300, 8, 8), np.uint8)
+    save_dataset(arrays, [Block(np.array(LABELS[::-1], np.uint8), images)], NAMES)
+    with pytest.raises(SystemExit, match="is not the test set of the two runs"):
+        main(["compare", "--figure", "changes.png"])
+    assert not (repository / "changes.png").exists()
+    save_dataset(arrays, [Block(np.array(LABELS, np.uint8), images)], NAMES)
     main(["compare", "--figure", "changes.png"])
     assert (repository / "changes.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_picture_needs_the_data_of_the_comparison(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(repository)
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", "--figure", "changes.png"])
-    assert "the digits cannot be drawn" in str(ended.value.code)
-    assert not (repository / "changes.png").exists()
-
-
-def test_an_evaluated_run_counts_what_is_right(repository: Path) -> None:
-    run: EvaluatedRun = load_run(repository, "HEAD")
-    assert (run.correct, len(run.samples)) == (270, 300)

@@ -1,234 +1,223 @@
-"""The runs of the ladder: which are done, and (slow) running them through DVC's own queue."""
+"""The runs of the ladder: which are done, and how the others go through DVC's queue."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
-import time
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import yaml
 
-from mnist_pipeline.experiments.queue import PipelineError, check_ready, finished
+from mnist_pipeline.cli.main import main
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.experiments import queue
+from mnist_pipeline.experiments.queue import Outcome, check_ready, finished, run_all, seconds_of
 from mnist_pipeline.experiments.spec import Ladder, Run, load_ladder
-from mnist_pipeline.provenance.dvc import stages_of
-from tests.conftest import ROOT
-from tests.repository import Repository, make_repository
-from tests.test_revisions import git
+from tests.experiments.runs import make_ladder
+from tests.repository import ROWS, Repository, git, make_experiment, make_quick_repository
 
-RUNGS = {
-    "base": {"title": "Base", "why": "A start", "overrides": {"train.epochs": 1}},
-    "longer": {"title": "Longer", "why": "Learns more", "builds_on": "base", "overrides": {"train.epochs": 2}},
+RUNGS: dict[str, Any] = {
+    "base": {"overrides": {"train.epochs": 1}},
+    "longer": {"builds_on": "base", "overrides": {"train.epochs": 3}},
+    "unlucky": {"builds_on": "base", "overrides": {"train.epochs": 13}},
+    "lost": {},
 }
-
-
-def write_ladder(folder: Path, rungs: dict[str, Any]) -> None:
-    (folder / "experiments.yaml").write_text(yaml.safe_dump({"seeds": 2, "rungs": rungs}, sort_keys=False), "utf-8")
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """Params, a ladder, one module, and a dvc.lock of two stages that name it."""
-    git(tmp_path, "init", "-q", "-b", "main")
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    write_ladder(tmp_path, RUNGS)
-    (tmp_path / "train.py").write_text("print()\n")
-    write_lock(tmp_path, load(tmp_path), Run("base", 0))
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-q", "-m", "base")
-    return tmp_path
-
-
-def load(folder: Path) -> Ladder:
-    return load_ladder(folder / "experiments.yaml", folder / "params.yaml")
-
-
-def write_lock(folder: Path, ladder: Ladder, run: Run, data: str = "d" * 32) -> None:
-    content = ladder.params_of(run).model_dump(mode="json")
-    code = {"path": "train.py", "md5": md5(folder / "train.py")}
-    stages = {
-        "validate": {"outs": [{"path": "data/prepared/train.safetensors", "md5": data}]},
-        "train": {
-            "deps": [code, {"path": "data/prepared/train.safetensors", "md5": data}],
-            "params": {"params.yaml": {name: content[name] for name in ("train", "model", "optimizers")}},
-        },
-        "evaluate": {"deps": [code, {"path": "models/classifier.safetensors", "md5": "any"}]},
-    }
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), "utf-8")
-
-
-def add_experiment(folder: Path, run: Run, data: str = "d" * 32) -> str:
-    """An experiment as DVC leaves it: a commit of its own behind a ref, and a clean tree."""
-    base = git(folder, "rev-parse", "HEAD")
-    write_lock(folder, load(folder), run, data)
-    git(folder, "commit", "-q", "--allow-empty", "-a", "-m", run.name)
-    commit = git(folder, "rev-parse", "HEAD")
-    git(folder, "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/{run.name}", commit)
-    git(folder, "reset", "-q", "--hard", base)
-    return commit
-
-
 RUN = Run("longer", 1)
 
 
-def test_an_experiment_of_the_same_code_data_and_params_stands(repository: Path) -> None:
-    commit = add_experiment(repository, RUN)
-    assert finished(repository, load(repository), [RUN, Run("longer", 0)]) == {RUN: commit}
-
-
-def test_other_code_other_data_and_other_params_do_not(repository: Path) -> None:
-    add_experiment(repository, RUN)
-    (repository / "train.py").write_text("print(1)\n")
-    assert finished(repository, load(repository), [RUN]) == {}
-    git(repository, "checkout", "-q", "train.py")
-    assert finished(repository, load(repository), [RUN]) != {}
-
-    write_lock(repository, load(repository), Run("base", 0), data="e" * 32)
-    assert finished(repository, load(repository), [RUN]) == {}
-    git(repository, "checkout", "-q", "dvc.lock")
-
-    write_ladder(repository, {**RUNGS, "longer": {**RUNGS["longer"], "overrides": {"train.epochs": 3}}})
-    assert finished(repository, load(repository), [RUN]) == {}
-
-
-def test_a_setting_that_no_stage_reads_changes_nothing(repository: Path) -> None:
-    commit = add_experiment(repository, RUN)
-    path = repository / "params.yaml"
-    path.write_text(path.read_text().replace("mistakes: 20", "mistakes: 30"))
-    assert finished(repository, load(repository), [RUN]) == {RUN: commit}
-
-
-def test_uncommitted_changes_are_refused_by_name(repository: Path) -> None:
-    (repository / "train.py").write_text("print(2)\n")
-    with pytest.raises(PipelineError, match=r"commit or stash first: train\.py"):
-        check_ready(repository)
-
-
-def test_data_that_is_not_here_is_refused(repository: Path) -> None:
-    with pytest.raises(PipelineError, match=r"data/prepared/train\.safetensors is not here.*run dvc repro"):
-        check_ready(repository)
-    arrays = repository / "data" / "prepared" / "train.safetensors"
-    arrays.parent.mkdir(parents=True)
-    arrays.touch()
-    check_ready(repository)
-
-
-def test_the_lock_of_a_commit_is_read_as_dvc_wrote_it(repository: Path) -> None:
-    commit = git(repository, "rev-parse", "HEAD")
-    epsilon = stages_of(repository, commit)["train"]["params"]["params.yaml"]["optimizers"]["adam"]["epsilon"]
-    assert epsilon == pytest.approx(1e-8)
-
-
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """A pipeline with tiny data and a ladder of two rungs, two seeds each."""
-    repository = make_repository(tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("data"))
-    write_ladder(repository.path, RUNGS)
-    (repository.path / "README.md").write_text("<!-- ladder -->\n<!-- /ladder -->\n")
-    repository.run("git add . && git commit -q -m 'A ladder'")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A pipeline and a ladder, of which the experiment longer-1 is done."""
+    repository = make_quick_repository(tmp_path_factory.mktemp("original"))
+    ladder = make_ladder(repository.path, RUNGS, seeds=2)
+    (repository.path / "docs").mkdir()
+    (repository.path / "docs" / "ladder.md").write_text("<!-- ladder -->\n<!-- /ladder -->\n")
+    repository.commit("A ladder")
+    make_experiment(repository, RUN.name, {**ladder.overrides[RUN.rung], "train.seed": RUN.seed})
     return repository
 
 
+@pytest.fixture
+def repository(original: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A copy, in which commands run in this process and wait no longer than they have to."""
+    repository = Repository(tmp_path / "clone")
+    shutil.copytree(original.path, repository.path, symlinks=True)
+    for name, value in repository.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(repository.path)
+    monkeypatch.setattr(queue, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(queue, "STATUS_SECONDS", 4.0)
+    return repository
+
+
+def load(repository: Repository) -> Ladder:
+    return load_ladder(repository.path / "experiments.yaml", repository.path / "params.yaml")
+
+
+def commits_of(repository: Repository, name: str) -> list[str]:
+    return git(repository.path, "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").split()
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "committed", "stands"),
+    [
+        ("code/stage.py", ("import json", "import  json"), False, False),
+        ("code/stage.py", ("import json", "import  json"), True, False),
+        ("code/new.py", ("", "# of a folder that stages depend on"), True, False),
+        ("docs/ladder.md", ("-->", "-->\n"), False, True),
+        ("docs/ladder.md", ("-->", "-->\n"), True, True),
+        ("params.yaml", ("mistakes: 20", "mistakes: 30"), False, True),
+        ("params.yaml", ("batch_size: 128", "batch_size: 64"), False, False),
+        ("dvc.lock", (hashlib.md5(ROWS.encode()).hexdigest(), "d" * 32), True, False),
+        ("experiments.yaml", ("train.epochs: 3", "train.epochs: 4"), False, False),
+    ],
+)
+def test_an_experiment_stands_until_its_code_data_or_params_change(
+    repository: Repository, name: str, edit: tuple[str, str], committed: bool, stands: bool
+) -> None:
+    runs = [Run("longer", 0), RUN, Run("base", 1)]
+    (commit,) = commits_of(repository, RUN.name)
+    assert finished(repository.path, load(repository), runs) == {RUN: commit}
+    path = repository.path / name
+    path.write_text((path.read_text("utf-8") if path.exists() else "").replace(*edit), "utf-8")
+    if committed:
+        repository.commit("A change")
+    assert finished(repository.path, load(repository), runs) == ({RUN: commit} if stands else {})
+
+
+def test_of_several_experiments_of_a_name_the_one_that_stands_is_found(repository: Repository) -> None:
+    (commit,) = commits_of(repository, RUN.name)
+    repository.commit("Later")
+    make_experiment(repository, RUN.name, {"train.epochs": 5, "train.seed": 1})
+    assert len(commits_of(repository, RUN.name)) == 2
+    assert finished(repository.path, load(repository), load(repository).runs()) == {RUN: commit}
+
+
+def test_a_ladder_needs_committed_changes_and_data(repository: Repository) -> None:
+    check_ready(repository.path)
+    (repository.path / "data" / "prepared" / "train.txt").unlink()
+    with pytest.raises(PipelineError, match=r"data/prepared/train\.txt is missing.*run dvc repro"):
+        check_ready(repository.path)
+    (repository.path / "rows.txt").write_text("other rows")
+    with pytest.raises(PipelineError, match=r"commit or stash rows\.txt"):
+        check_ready(repository.path)
+
+
+def test_a_ladder_runs_what_is_not_done_through_dvcs_queue(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_experiment(repository, "longer-0", {"train.epochs": 5})
+    repository.commit("Later")
+    with pytest.raises(SystemExit) as ended:
+        main(["ladder", "run", "longer", "unlucky", "--jobs", "2", "--seeds", "1"])
+    assert "mnist ladder: 1 of 2 failed: unlucky-0; run the command again" in str(ended.value.code)
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 runs, 0 of them done, 2 at once\n")
+    assert "longer-0                 test accuracy 0.1500" in printed
+    assert "unlucky-0                FAILED; the end of its log:" in printed
+    assert "    train: 13 epochs bring bad luck" in printed
+
+    (commit,) = commits_of(repository, "longer-0")  # the earlier one is gone
+    assert finished(repository.path, load(repository), [Run("longer", 0)]) == {Run("longer", 0): commit}
+    assert git(repository.path, "log", "-1", "--format=%s", commit) == "Longer (seed 0): To see."
+    assert seconds_of(repository.path, commit) == 2.5
+    assert seconds_of(repository.path, "0" * 40) is None
+    main(["ladder", "run", "longer"])
+    assert capsys.readouterr().out.startswith("2 runs, 2 of them done, ")
+    main(["ladder", "report"])
+    assert capsys.readouterr().out.splitlines()[1].startswith("longer")
+    assert "| `longer`: Longer |" in (repository.path / "docs" / "ladder.md").read_text("utf-8")
+
+
 @pytest.mark.slow
-def test_an_interrupted_ladder_goes_on_and_runs_everything_once(clone: Repository) -> None:
-    running = clone.start("exec mnist ladder run --jobs 1")
+def test_after_ctrl_c_the_queue_continues_and_a_second_call_waits_for_it(repository: Repository) -> None:
+    running = repository.start("exec mnist ladder run base longer --jobs 1")
     assert running.stdout is not None
     for line in running.stdout:
         if "test accuracy" in line:
             break
     running.send_signal(signal.SIGINT)
     rest, _ = running.communicate(timeout=60)
-    assert "goes on in DVC's queue" in rest
-    assert running.returncode == 1
-
-    again = clone.run("mnist ladder run --jobs 2")
-    assert "all done" in again or "4 of them done already" in again
-    refs = clone.run("git for-each-ref --format='%(refname:lstrip=4)' refs/exps").split()
-    assert sorted(refs) == ["base-0", "base-1", "longer-0", "longer-1"]
-    assert clone.run("mnist ladder run").splitlines() == ["4 runs, 4 of them done already, 2 at once"]
+    assert "mnist ladder: interrupted; queued runs continue in DVC's queue" in rest
+    assert running.returncode == 130
+    repository.run("mnist ladder run base longer")
+    assert repository.run("mnist ladder run base longer --jobs 2") == "4 runs, 4 of them done, 2 at once\n"
+    assert sorted(repository.run("dvc exp list --name-only").split()) == ["base-0", "base-1", "longer-0", "longer-1"]
 
 
-@pytest.mark.slow
-def test_then_each_run_is_an_ordinary_experiment_and_the_report_shows_it(clone: Repository) -> None:
-    if "longer-1" not in clone.run("git for-each-ref refs/exps"):
-        clone.run("mnist ladder run")
-    report = clone.run("mnist ladder report")
-    assert report.splitlines()[2].startswith("longer")
-    assert "| `base`: Base |" in (clone.path / "README.md").read_text("utf-8")
-    assert len((clone.path / "metrics" / "ladder_runs.csv").read_text("utf-8").splitlines()) == 5
-    clone.run("git checkout -q README.md && git clean -qf metrics")
+FAKE_DVC = """
+import json, subprocess, sys
+from pathlib import Path
 
-    assert "longer-1" in clone.run("dvc exp show --csv --no-pager")
-    assert json.loads(clone.run("mnist compare base-0 longer-0 --json"))["params"]["train.epochs"] == {
-        "before": 1,
-        "after": 2,
-    }
-    clone.run("dvc plots diff base-0 longer-0")
-    clone.run("dvc exp apply longer-1")
-    params = yaml.safe_load((clone.path / "params.yaml").read_text("utf-8"))
-    assert (params["train"]["epochs"], params["train"]["seed"]) == (2, 1)
-    clone.run("git checkout -q . && dvc checkout -q")
-    clone.run("dvc exp branch longer-1 kept")
-    assert "kept" in clone.run("git branch")
-
-
-@pytest.mark.slow
-def test_a_failure_is_shown_with_the_end_of_its_log_and_the_others_run(clone: Repository) -> None:
-    overrides = {"optimizers.sgd.learning_rate": 1e30, "train.schedule": "constant"}
-    broken = {"title": "Broken", "why": "Diverges", "builds_on": "base", "overrides": overrides}
-    well = {"title": "Well", "why": "Does not", "builds_on": "base", "overrides": {"train.epochs": 3}}
-    write_ladder(clone.path, {**RUNGS, "broken": broken, "well": well})
-    clone.run("git commit -q -a -m 'A rung that fails'")
-    running = clone.start("mnist ladder run broken well --seeds 1")
-    printed, _ = running.communicate(timeout=120)
-    assert running.returncode == 1
-    assert "broken-0" in printed
-    assert "FAILED; the end of its log:" in printed
-    assert "lower optimizers.sgd.learning_rate" in printed
-    assert "1 of 2 failed: broken-0" in printed
-    assert "well-0 " in printed
-    assert "well-0" in clone.run("git for-each-ref refs/exps")
+state = Path("queue.json")
+tasks, workers = json.loads(state.read_text())
+words = sys.argv[1:]
+with Path("calls.txt").open("a") as calls:
+    print(*words[:4], file=calls)
+match words[:2]:
+    case ["queue", "status"]:
+        print("Task     Name        Created    Status")
+        for task, name, status in tasks:
+            print(f"{task:<9}{name:<12}07:00 PM   {status}")
+        print(f"\\nWorker status: {workers} active, 0 idle")
+    case ["queue", "kill"]:
+        tasks = [task for task in tasks if task[0] != words[3]]
+    case ["queue", "start"]:
+        for task in tasks:
+            if task[1] == "unlucky-0":
+                task[2] = "Failed"
+            elif task[1] != "lost-0" and task[2] == "Queued":
+                task[2] = "Success"
+                subprocess.run(["git", "update-ref", f"refs/exps/aa/bb/{task[1]}", "HEAD"], check=True)
+    case ["exp", "run"]:
+        tasks.append([f"new{len(tasks)}", words[words.index("--name") + 1], "Queued"])
+state.write_text(json.dumps([tasks, workers]))
+"""
+RunFake = Callable[..., tuple[list[Outcome], list[str]]]
 
 
-def processes_below(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a folder."""
-    return [process for process in psutil.process_iter(["cwd"]) if str(process.info["cwd"]).startswith(str(folder))]
+@pytest.fixture
+def run_fake(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> RunFake:
+    """Run rungs with a queue that has tasks and workers; what came out, and the commands of DVC."""
+    (repository.path / "dvc").mkdir()  # `python -m dvc` looks in the current folder first
+    (repository.path / "dvc" / "__init__.py").touch()
+    (repository.path / "dvc" / "__main__.py").write_text(FAKE_DVC)
+    for name, seconds in (("POLL_SECONDS", 0.0), ("STATUS_SECONDS", 0.0), ("LOST_AFTER_SECONDS", 0.1)):
+        monkeypatch.setattr(queue, name, seconds)
+
+    def run(names: list[str], tasks: list[list[str]], workers: int) -> tuple[list[Outcome], list[str]]:
+        (repository.path / "queue.json").write_text(json.dumps([tasks, workers]))
+        outcomes = list(run_all(repository.path, load(repository), [Run(name, 0) for name in names], 2))
+        return outcomes, (repository.path / "calls.txt").read_text().splitlines()
+
+    return run
 
 
-def commands_below(folder: Path) -> list[list[str]]:
-    found = []
-    for process in processes_below(folder):
-        with suppress(psutil.Error):
-            found.append(process.cmdline())
-    return found
+def test_runs_that_are_queued_already_are_waited_for(run_fake: RunFake) -> None:
+    outcomes, calls = run_fake(["base", "longer"], [["a1", "base-0", "Queued"], ["a2", "longer-0", "Failed"]], 0)
+    assert sorted(outcome.run.name for outcome in outcomes if outcome.commit) == ["base-0", "longer-0"]
+    assert [call for call in calls if call.startswith("exp")] == ["exp run --queue --name"]
 
 
-@pytest.mark.slow
-def test_after_a_power_cut_what_was_running_is_run_anew(clone: Repository) -> None:
-    """Every process of the queue is killed in the middle of a run; DVC goes on to call it running."""
-    slow = {"title": "Slow", "why": "Takes a while", "builds_on": "base", "overrides": {"train.epochs": 400}}
-    write_ladder(clone.path, {**RUNGS, "slow": slow})
-    clone.run("git commit -q -a -m 'A slow rung'")
-    running = clone.start("exec mnist ladder run slow --seeds 1")
-    deadline = time.monotonic() + 60
-    while not any("stages/train.py" in words for words in commands_below(clone.path)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(1)
-    for process in processes_below(clone.path):
-        with suppress(psutil.Error):
-            process.kill()
-    running.communicate(timeout=30)
-    write_ladder(clone.path, {**RUNGS, "slow": slow})
-    printed = clone.run("mnist ladder run slow --seeds 1")
-    assert "slow-0" in printed
-    assert "test accuracy" in printed
+def test_a_run_whose_process_is_gone_is_killed_and_run_again(run_fake: RunFake) -> None:
+    """As after a power cut: DVC still calls it running."""
+    outcomes, calls = run_fake(["base"], [["a1", "base-0", "Running"]], 0)
+    assert [outcome.commit is not None for outcome in outcomes] == [True]
+    assert calls.index("queue kill --force a1") < calls.index("exp run --queue --name")
+
+
+def test_workers_that_end_are_started_again_a_few_times(run_fake: RunFake) -> None:
+    (outcome,), calls = run_fake(["lost"], [], 0)
+    assert outcome.commit is None
+    assert "it left the queue without a result" in outcome.log
+    assert calls.count("queue start --jobs 2") == 1 + queue.MOST_RESTARTS
+
+
+def test_a_run_that_fails_before_its_first_stage_has_no_log(run_fake: RunFake) -> None:
+    (outcome,), _ = run_fake(["unlucky"], [["a1", "other", "Failed"]], 1)
+    assert (outcome.commit, outcome.seconds) == (None, None)
+    assert outcome.log.startswith("it failed before its first stage")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ Answer = Callable[["Exchange"], None]
 class Exchange(BaseHTTPRequestHandler):
     """One request, and the means to answer it in any way at all."""
 
-    server: _Listener
+    server: Server
 
     def do_GET(self) -> None:
         self.server.log.append((self.path, dict(self.headers.items())))
@@ -34,57 +33,45 @@ class Exchange(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+        self.wfile.flush()
 
 
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(("127.0.0.1", 0), Exchange)
-        self.answer = answer
-        self.log: list[tuple[str, dict[str, str]]] = []
-        self.closing = threading.Event()
-        self.mistakes: list[BaseException | None] = []
-
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        if not isinstance(sys.exception(), OSError):  # an OSError: the client hung up, as it should
-            self.mistakes.append(sys.exception())
-
-
-class Server:
-    """A running server.
+class Server(ThreadingHTTPServer):
+    """A server.
 
     Attributes:
         url: where it is, without a slash at the end.
         log: the path and the headers of each request so far.
     """
 
-    def __init__(self, listener: _Listener, scheme: str) -> None:
-        self.url = f"{scheme}://127.0.0.1:{listener.server_port}"
-        self.log = listener.log
+    daemon_threads = True
 
-    @property
-    def ranges(self) -> list[str | None]:
-        """The Range that each request asked for."""
-        return [headers.get("Range") for _, headers in self.log]
+    def __init__(self, answer: Answer, certificate: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), Exchange)
+        if certificate is not None:
+            self.socket = certificate.wrap_socket(self.socket, server_side=True)
+        self.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{self.server_port}"
+        self.answer = answer
+        self.log: list[tuple[str, dict[str, str]]] = []
+        self.closing = threading.Event()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: the client hung up, as it should."""
 
 
 @contextmanager
 def serving(answer: Answer, certificate: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Run a server, over TLS if it has a certificate, which answers each request by ``answer``."""
-    listener = _Listener(answer)
-    if certificate is not None:
-        listener.socket = certificate.wrap_socket(listener.socket, server_side=True)
-    thread = threading.Thread(target=BaseServer.serve_forever, args=(listener, 0.01), daemon=True)
+    server = Server(answer, certificate)
+    thread = threading.Thread(target=BaseServer.serve_forever, args=(server, 0.01), daemon=True)
     thread.start()
     try:
-        yield Server(listener, "http" if certificate is None else "https")
+        yield server
     finally:
-        listener.closing.set()
-        listener.shutdown()
-        listener.server_close()
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
         thread.join()
-    assert not listener.mistakes
 
 
 def in_turn(*answers: Answer) -> Answer:
@@ -131,48 +118,18 @@ def raw(content: bytes) -> Answer:
     return answer
 
 
-def cut_off(content: bytes, after: int, **headers: str | None) -> Answer:
-    """All of ``content`` is promised, and its start is sent."""
-    return reply(200, content[:after], **({"Content_Length": str(len(content))} | headers))
-
-
-def resumable(content: bytes, etag: str) -> Answer:
-    """What a server does that knows Range and If-Range."""
-
-    def answer(exchange: Exchange) -> None:
-        wanted = exchange.headers.get("Range")
-        if wanted is None or exchange.headers.get("If-Range") != etag:
-            exchange.send(200, content, ETag=etag)
-            return
-        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        if start >= len(content):
-            exchange.send(416, Content_Range=f"bytes */{len(content)}")
-        else:
-            place = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            exchange.send(206, content[start:], ETag=etag, Content_Range=place)
-
-    return answer
-
-
 def silent(exchange: Exchange) -> None:
     """No answer, for as long as the server runs."""
     exchange.server.closing.wait()
 
 
-def then_silent(content: bytes) -> Answer:
-    """The start of a file, and then nothing more."""
+def trickling(status: int, pause: float = 0.02, location: str | None = None) -> Answer:
+    """A large file, a byte at a time, with a pause before each: never done."""
 
     def answer(exchange: Exchange) -> None:
-        exchange.send(200, content, Content_Length=str(len(content) + 1000))
-        exchange.wfile.flush()
-        silent(exchange)
+        exchange.send(status, Content_Length="1000000", Location=location)
+        while not exchange.server.closing.wait(pause):
+            exchange.wfile.write(b"x")
+            exchange.wfile.flush()
 
     return answer
-
-
-def trickling(exchange: Exchange) -> None:
-    """A large file, a byte at a time: never silent, and never done."""
-    exchange.send(200, Content_Length="1000000", ETag='"slow"')
-    while not exchange.server.closing.wait(0.02):
-        exchange.wfile.write(b"x")
-        exchange.wfile.flush()

@@ -1,28 +1,88 @@
-"""dvc.lock files are read as DVC writes them, and refused by name."""
+"""dvc.lock files and the state of DVC's queue are read as DVC writes them; outputs are found in its cache."""
 
 from __future__ import annotations
 
 import pytest
-import yaml
 
-from mnist_pipeline.provenance.dvc import parse_lock
-from mnist_pipeline.core.yaml import PipelineError, parse_yaml
-from tests.conftest import ROOT
+from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.provenance.dvc import (
+    QueueStatus,
+    Task,
+    cached_output,
+    parse_lock,
+    parse_queue_status,
+    queue_status,
+    run_dvc,
+    stages_of,
+)
+from tests.repository import Repository, git, make_quick_repository
 
 
-def test_the_quick_parser_reads_what_the_strict_one_reads() -> None:
-    text = (ROOT / "dvc.lock").read_text("utf-8")
-    stages = parse_lock(text, "dvc.lock")
-    assert stages == parse_yaml(text, "dvc.lock")["stages"]
-    assert stages["train"]["params"]["params.yaml"]["optimizers"]["adam"]["epsilon"] == pytest.approx(1e-8)
-
-
-def test_numbers_are_those_of_yaml_1_2() -> None:
+def test_numbers_in_a_lock_are_those_of_yaml_1_2() -> None:
     assert parse_lock("stages: {a: [1e-08, 010, on, true]}", "x") == {"a": [1e-08, 10, "on", True]}
-    assert yaml.safe_load("1e-08") == "1e-08"  # what it guards against
 
 
-@pytest.mark.parametrize("text", ["", "a: 1", "- a", "stages: [", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("text", ["", "a: 1", "stages: 1", "- a", "stages: [", b"\xff\xfe\x00"])
 def test_what_is_no_lock_is_refused(text: str | bytes) -> None:
-    with pytest.raises(PipelineError, match=r"dvc\.lock of abc must be YAML with stages"):
+    with pytest.raises(PipelineError, match=r"^dvc\.lock of abc: must be "):
         parse_lock(text, "dvc.lock of abc")
+
+
+PRINTED = """\
+Task     Name                      Created       Status
+192a13c  base-0                    06:28 PM      Running
+ab12cd3                            Jul 01, 2026  Queued
+ab12cd4  a-long-experiment-name-0  Jul 01, 2026  Success
+
+Worker status: 2 active, 1 idle
+"""
+UNNAMED = """\
+Task     Name    Created    Status
+ab12cd3          06:28 PM   Failed
+
+Worker status: 0 active, 0 idle
+"""
+
+
+def test_the_queue_is_read_as_dvc_prints_it() -> None:
+    queued = Task("ab12cd3", "", "Queued")
+    tasks = [Task("192a13c", "base-0", "Running"), queued, Task("ab12cd4", "a-long-experiment-name-0", "Success")]
+    status = parse_queue_status(PRINTED)
+    assert status == QueueStatus(tasks, workers=2)
+    assert status.with_state("Queued") == [queued]
+    assert parse_queue_status(UNNAMED) == QueueStatus([Task("ab12cd3", "", "Failed")], workers=0)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    return make_quick_repository(tmp_path_factory.mktemp("repository"))
+
+
+def test_a_real_queue_without_tasks_is_empty(repository: Repository) -> None:
+    assert queue_status(repository.path) == QueueStatus([], workers=0)
+
+
+def test_an_error_of_dvc_is_the_message(repository: Repository) -> None:
+    with pytest.raises(PipelineError, match=r"dvc exp apply: .*nothing"):
+        run_dvc(repository.path, "exp", "apply", "nothing")
+
+
+def test_an_output_of_a_commit_is_found_in_the_cache(repository: Repository) -> None:
+    head = git(repository.path, "rev-parse", "HEAD")
+    assert list(stages_of(repository.path, head)) == ["validate", "train", "evaluate"]
+    cached = cached_output(repository.path, head, "train", "models/steps.csv")
+    assert cached != repository.path / "models" / "steps.csv"
+    assert cached.read_bytes() == (repository.path / "models" / "steps.csv").read_bytes()
+    cached.rename(cached.with_name("moved"))
+    with pytest.raises(PipelineError, match=rf"models/steps\.csv of commit {head[:10]} is not in DVC's cache; check"):
+        cached_output(repository.path, head, "train", "models/steps.csv")
+    for stage, path in (("train", "models/other.csv"), ("none", "models/steps.csv")):
+        with pytest.raises(RevisionError, match=f"stage {stage} of commit {head[:10]} has no output {path}"):
+            cached_output(repository.path, head, stage, path)
+
+
+def test_a_commit_without_a_lock_is_named(repository: Repository) -> None:
+    git(repository.path, "rm", "-q", "--cached", "dvc.lock")
+    git(repository.path, "commit", "-q", "-m", "No lock")
+    with pytest.raises(RevisionError, match=r"dvc\.lock is not in commit"):
+        stages_of(repository.path, git(repository.path, "rev-parse", "HEAD"))

@@ -1,33 +1,39 @@
-"""Names of commits, and files in them."""
+"""Names of commits, files in them, and what differs from them."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from mnist_pipeline.provenance.git import RevisionError, experiments, read_file, resolve
+from mnist_pipeline.core.errors import RevisionError
+from mnist_pipeline.provenance.git import (
+    changed_files,
+    commits_by_name,
+    list_experiments,
+    object_hashes,
+    read_file,
+    resolve,
+)
+from tests.repository import git, name_experiment
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    ran = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return ran.stdout.strip()
+def commit(folder: Path, path: str, content: str) -> str:
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_text(content)
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", content)
+    return git(folder, "rev-parse", "HEAD")
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """Two commits, a tag on the first, and an experiment on the second."""
     git(tmp_path, "init", "-q", "-b", "main")
-    for content in ("first", "second", "experiment"):
-        (tmp_path / "file.txt").write_text(content)
-        git(tmp_path, "add", ".")
-        git(tmp_path, "commit", "-q", "-m", content)
-        if content == "first":
-            git(tmp_path, "tag", "v1")
-    base, commit = git(tmp_path, "rev-parse", "HEAD~1"), git(tmp_path, "rev-parse", "HEAD")
-    git(tmp_path, "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/adam-0", commit)
+    commit(tmp_path, "file.txt", "first")
+    git(tmp_path, "tag", "v1")
+    commit(tmp_path, "file.txt", "second")
+    name_experiment(tmp_path, "adam-0", commit(tmp_path, "file.txt", "experiment"))
     git(tmp_path, "reset", "-q", "--hard", "HEAD~1")
     return tmp_path
 
@@ -36,41 +42,70 @@ def test_an_experiment_a_tag_a_branch_and_a_hash_resolve(repository: Path) -> No
     for name, content in (("adam-0", b"experiment"), ("v1", b"first"), ("main", b"second"), ("HEAD~1", b"first")):
         assert read_file(repository, resolve(repository, name), "file.txt") == content
     assert resolve(repository, resolve(repository, "main")[:8]) == resolve(repository, "main")
+    git(repository, "branch", "adam-0")
+    assert read_file(repository, resolve(repository, "adam-0"), "file.txt") == b"experiment"
 
 
 def test_an_unknown_name_gets_the_nearest_ones(repository: Path) -> None:
-    with pytest.raises(RevisionError, match="'adam-1' is no experiment and no git revision; did you mean 'adam-0'"):
+    with pytest.raises(RevisionError, match=r"'adam-1' is neither .*; did you mean 'adam-0'"):
         resolve(repository, "adam-1")
-    with pytest.raises(RevisionError, match="dvc exp list and git branch list them"):
+    with pytest.raises(RevisionError, match="; see dvc exp list and git branch"):
         resolve(repository, "zzzzzzz")
 
 
 @pytest.mark.parametrize("name", ["", "-h", "--all", "HEAD:file.txt", "a b", "refs/heads"])
 def test_odd_names_are_unknown_names(repository: Path, name: str) -> None:
-    with pytest.raises(RevisionError, match="is no experiment and no git revision"):
+    with pytest.raises(RevisionError, match="is neither an experiment nor a git revision"):
         resolve(repository, name)
 
 
 def test_an_experiment_of_several_commits_is_ambiguous(repository: Path) -> None:
-    base, commit = git(repository, "rev-parse", "v1"), git(repository, "rev-parse", "main")
-    git(repository, "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/adam-0", commit)
-    with pytest.raises(RevisionError, match="2 experiments are called 'adam-0'; say which: "):
+    git(repository, "commit", "-q", "--allow-empty", "-m", "Later")
+    later = commit(repository, "file.txt", "other")
+    name_experiment(repository, "adam-0", later)
+    with pytest.raises(RevisionError, match="2 experiments are called 'adam-0'; .*" + later[:10]):
         resolve(repository, "adam-0")
-    assert len(experiments(repository)["adam-0"]) == 2
+    assert len(commits_by_name(repository)["adam-0"]) == 2
 
 
 def test_dvcs_own_refs_are_no_experiments(repository: Path) -> None:
     git(repository, "update-ref", "refs/exps/celery/stash", "HEAD")
     git(repository, "update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD")
-    assert set(experiments(repository)) == {"adam-0"}
+    git(repository, "update-ref", "refs/exps/apply/of/three", "HEAD")
+    (only,) = list_experiments(repository)
+    assert (only.name, only.commit) == ("adam-0", resolve(repository, "adam-0"))
+    assert git(repository, "rev-parse", only.ref) == only.commit
 
 
-def test_a_file_that_is_not_there(repository: Path) -> None:
+def test_a_file_that_is_not_in_a_commit_is_named(repository: Path) -> None:
     commit = resolve(repository, "v1")
     with pytest.raises(RevisionError, match=f"no.txt is not in commit {commit[:10]}"):
         read_file(repository, commit, "no.txt")
 
 
-def test_outside_a_repository_git_says_so(tmp_path: Path) -> None:
+def test_equal_hashes_mean_equal_content(repository: Path) -> None:
+    paths = ["file.txt", "code/wörds", "missing.txt"]
+    before = object_hashes(repository, commit(repository, "code/wörds/a b.py", "1"), paths)
+    changed = object_hashes(repository, commit(repository, "code/wörds/a b.py", "2"), paths)
+    restored = object_hashes(repository, commit(repository, "code/wörds/a b.py", "1"), paths)
+    assert set(before) == {"file.txt", "code/wörds"}
+    assert before == restored
+    assert changed["file.txt"] == before["file.txt"]
+    assert changed["code/wörds"] != before["code/wörds"]
+
+
+def test_changed_files_are_tracked_and_not_committed(repository: Path) -> None:
+    commit(repository, "code/a.py", "1")
+    (repository / "code" / "untracked.py").touch()
+    assert changed_files(repository) == []
+    (repository / "file.txt").write_text("changed")
+    (repository / "code" / "a.py").unlink()
+    assert changed_files(repository) == ["code/a.py", "file.txt"]
+    assert changed_files(repository, "code", "missing.txt") == ["code/a.py"]
+    git(repository, "add", "file.txt")
+    assert changed_files(repository, "file.txt") == ["file.txt"]
+
+
+def test_outside_a_repository_the_message_is_gits(tmp_path: Path) -> None:
     with pytest.raises(RevisionError, match="not a git repository"):
         resolve(tmp_path, "HEAD")

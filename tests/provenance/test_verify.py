@@ -1,19 +1,21 @@
-"""mnist verify: it passes where all is equal, and names what is not."""
+"""`mnist verify` passes where a clone gives the same, and names what it does not."""
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from mnist_pipeline import verify as verify_module
+from mnist_pipeline.cli import verify as command
 from mnist_pipeline.cli.main import main
-from mnist_pipeline.cli.verify import describe
-from mnist_pipeline.provenance.verify import Comparison, MetricComparison, Verification, PipelineError, compare_locks, verify
-from tests.repository import make_repository
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.provenance import verify as module
+from mnist_pipeline.provenance.verify import FileCheck, MetricCheck, Verification, compare_locks, verify
+from tests.repository import Repository, git, make_quick_repository
 
 
 def entry(path: str, md5: str) -> dict[str, str]:
@@ -26,109 +28,120 @@ LOCK: dict[str, Any] = {
 }
 
 
-def verification(files: list[Comparison], **changes: Any) -> Verification:
-    settings: dict[str, Any] = {
-        "commit": "abc",
-        "seconds": 1.0,
-        "same_bits_expected": True,
-        "files": files,
-        "metrics": [],
-        "environment": ["cpu: A when recorded, B here"],
-    }
-    return Verification(**(settings | changes))
-
-
-def changed_lock(stage: str, section: str, path: str) -> dict[str, Any]:
-    lock: dict[str, Any] = json.loads(json.dumps(LOCK))
-    for each in lock[stage][section]:
-        if each["path"] == path:
-            each["md5"] = "other"
-    return lock
+def verification(*changes: tuple[str, str, int], **others: Any) -> Verification:
+    """That of a clone in whose lock some entries, by stage, section and place, have another hash."""
+    lock = copy.deepcopy(LOCK)
+    for stage, section, place in changes:
+        lock[stage][section][place]["md5"] = "other"
+    environment = ["cpu: A when recorded, B here"]
+    return replace(Verification("abc", 1.0, True, list(compare_locks(LOCK, lock)), [], environment), **others)
 
 
 def test_equal_locks_are_equal() -> None:
-    result = verification(list(compare_locks(LOCK, LOCK)))
-    assert len(result.files) == 5
-    assert result.passed
-    assert result.first_divergence is None
-    assert "5 of 5 files equal" in describe(result)
-    assert describe(result).endswith("PASSED")
+    result = verification()
+    assert (len(result.files), result.passed, result.first_divergence) == (5, True, None)
+    text = command.describe(result)
+    assert "5 of 5 files equal" in text
+    assert "cpu: A" not in text
+    assert text.endswith("PASSED")
 
 
-def test_a_difference_names_the_stage_and_whether_its_inputs_were_equal() -> None:
-    result = verification(list(compare_locks(LOCK, changed_lock("train", "outs", "model"))))
-    assert not result.passed
-    assert result.first_divergence == "train gave other bits from equal inputs: model"
-    text = describe(result)
+VALIDATE_IN, VALIDATE_OUT, MODEL = ("validate", "deps", 0), ("validate", "outs", 0), ("train", "outs", 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "divergence"),
+    [
+        ([MODEL], "train gave other bits from equal inputs: model"),
+        ([VALIDATE_OUT, ("train", "deps", 0), MODEL], "validate gave other bits from equal inputs: arrays"),
+        ([VALIDATE_IN, VALIDATE_OUT], "validate gave other bits from different inputs: arrays"),
+        ([VALIDATE_IN], "none gave other bits, but dvc.lock was made with other inputs: raw.csv (validate)"),
+    ],
+)
+def test_the_first_stage_that_diverged_is_named(changes: list[tuple[str, str, int]], divergence: str) -> None:
+    result = verification(*changes)
+    assert (result.passed, result.first_divergence) == (False, divergence)
+    text = command.describe(result)
     assert "cpu: A when recorded, B here" in text
     assert text.endswith("FAILED")
 
 
-def test_the_first_stage_that_diverged_is_named_not_those_after_it() -> None:
-    lock = changed_lock("validate", "outs", "arrays")
-    lock["train"]["deps"][0]["md5"] = lock["train"]["outs"][0]["md5"] = "other"
-    divergence = verification(list(compare_locks(LOCK, lock))).first_divergence
-    assert divergence == "validate gave other bits from equal inputs: arrays"
-
-
-def test_different_inputs_are_said_to_be() -> None:
-    lock = changed_lock("validate", "outs", "arrays")
-    lock["validate"]["deps"][0]["md5"] = "other"
-    divergence = verification(list(compare_locks(LOCK, lock))).first_divergence
-    assert divergence == "validate gave other bits from different inputs: arrays"
-
-
-def test_inputs_alone_may_differ() -> None:
-    lock = changed_lock("validate", "deps", LOCK["validate"]["deps"][0]["path"])
-    path = LOCK["validate"]["deps"][0]["path"]
-    divergence = verification(list(compare_locks(LOCK, lock))).first_divergence
-    assert divergence == f"none gave other bits, but dvc.lock was made with other inputs: {path} (validate)"
-
-
 def test_a_missing_stage_or_file_is_a_difference() -> None:
     without = {"validate": LOCK["validate"]}
-    assert not verification(list(compare_locks(LOCK, without))).passed
-    assert not verification(list(compare_locks(without, LOCK))).passed
+    for missing in (compare_locks(LOCK, without), compare_locks(without, LOCK)):
+        result = verification(files=list(missing))
+        assert not result.passed
+        assert sum(each.equal for each in result.files) == 2
+    assert not FileCheck("train", "out", "model", None, None).equal
 
 
 @pytest.mark.parametrize(
-    ("expected", "got", "passed"), [(0.98, 0.984, True), (0.98, 0.95, True), (0.98, 0.5, False), (150.0, 160.0, True)]
+    ("expected", "got", "passed"),
+    [(0.04, 0.0449, True), (0.04, 0.0451, False), (150.0, 166.0, True), (150.0, 167.0, False), (0.98, None, False)],
 )
-def test_on_another_architecture_metrics_count(expected: float, got: float, passed: bool) -> None:
-    files = list(compare_locks(LOCK, changed_lock("train", "outs", "model")))
-    metrics = [MetricComparison("metrics/test.json", "accuracy", expected, got)]
-    result = verification(files, same_bits_expected=False, metrics=metrics)
+def test_on_another_architecture_metrics_must_be_within_tolerance(
+    expected: float, got: float | None, passed: bool
+) -> None:
+    metrics = [MetricCheck("metrics/test.json", "accuracy", expected, got)]
+    result = verification(MODEL, same_bits_expected=False, metrics=metrics)
     assert result.passed is passed
-    assert "not to be expected" in describe(result)
+    text = command.describe(result)
+    assert "not to be expected" in text
+    assert ("OUTSIDE tolerance" in text) is not passed
 
 
-def test_stages_are_in_the_order_in_which_they_run() -> None:
-    text = json.dumps({"stages": {"train": LOCK["train"], "validate": LOCK["validate"]}})
-    assert list(verify_module._lock(text)) == ["validate", "train"]
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A pipeline whose committed results are of another machine, and not all true."""
+    repository = make_quick_repository(tmp_path_factory.mktemp("repository"))
+    (repository.path / "metrics" / "machine.json").write_text('{"cpu": "Another"}')
+    (repository.path / "metrics" / "test.json").write_text('{"accuracy": 0.5, "lost": 1, "fine": true}')
+    repository.commit("A false claim")
+    return repository
 
 
-def test_outside_a_repository_it_says_so(tmp_path: Path) -> None:
+def test_a_clone_is_run_and_compared_with_what_is_committed(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "supports_portable", lambda: False)
+    (repository.path / "rows.txt").write_text("not committed")
+    result = verify(repository.path, quiet=True)
+    assert result.commit == git(repository.path, "rev-parse", "HEAD")
+    assert list(dict.fromkeys(each.stage for each in result.files)) == ["validate", "train", "evaluate"]
+    assert all(each.equal for each in result.files)
+    assert ("out", "models/steps.csv") in {(each.kind, each.path) for each in result.files}
+    test = {each.name: (each.expected, each.got) for each in result.metrics if each.path == "metrics/test.json"}
+    assert test == {"accuracy": (0.5, 0.1), "lost": (1, None)}
+    assert {each.name for each in result.metrics if each.within_tolerance} == {"train_rows", "validation_accuracy"}
+    assert not result.passed
+    assert any(line.startswith("cpu: Another when recorded, ") for line in result.environment)
+    assert 0 < result.seconds < 60
+
+
+def test_what_cannot_be_verified_is_named(repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="git rev-parse HEAD"):
         verify(tmp_path)
+    git(repository.path, "rm", "-q", "-f", "rows.txt")
+    git(repository.path, "commit", "-q", "-m", "No rows")
+    with pytest.raises(PipelineError, match=r"(?s)the pipeline failed in the clone .*rows\.txt"):
+        verify(repository.path, quiet=True)
 
 
-@pytest.mark.slow
-def test_a_real_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    repository = make_repository(tmp_path / "clone", tmp_path / "data")
-    monkeypatch.chdir(repository.path)
-    for name, value in repository.environment.items():
-        monkeypatch.setenv(name, value)
-    main(["verify", "--quiet", "--record", "--json", str(tmp_path / "result.json")])
-    assert "PASSED" in capsys.readouterr().out
-    assert json.loads((tmp_path / "result.json").read_text())["passed"] is True
-    assert json.loads((repository.path / "metrics" / "machine.json").read_text())["packages"]
-
-    lock = repository.lock()
-    outs = yaml.safe_load(lock)["stages"]["train"]["outs"]
-    (md5,) = (out["md5"] for out in outs if out["path"] == "models/classifier.safetensors")
-    (repository.path / "dvc.lock").write_text(lock.replace(md5, "f" * 32))
-    repository.run("git commit -q -a -m 'A false claim'")
-    with pytest.raises(SystemExit) as ended:
-        main(["verify", "--quiet"])
-    assert ended.value.code == 1
-    assert "train gave other bits from equal inputs: models/classifier.safetensors" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("result", "recorded"),
+    [(verification(), True), (verification(same_bits_expected=False), False), (verification(MODEL), False)],
+)
+def test_the_command_records_the_machine_only_of_equal_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: Verification, recorded: bool
+) -> None:
+    monkeypatch.setattr(command, "verify", lambda *_, **__: result)
+    monkeypatch.chdir(tmp_path)
+    status: Any = None
+    try:
+        main(["verify", "--record", "--json", "result.json"])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == (None if result.passed else 1)
+    content = json.loads((tmp_path / "result.json").read_text())
+    assert (content["passed"], content["first_divergence"]) == (result.passed, result.first_divergence)
+    assert (tmp_path / "metrics" / "machine.json").exists() is recorded

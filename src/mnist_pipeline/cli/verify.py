@@ -54,7 +54,7 @@ def describe(result: Verification) -> str:
     if not result.same_bits_expected:
         lines.append("The same bits are not to be expected here: this is no x86-64 Linux with AVX2. Metrics instead:")
         lines += [
-            f"  {each.path} {each.name}: {each.expected:g} committed, {each.got:g} here, "
+            f"  {each.path} {each.name}: {each.expected:g} committed, {_number(each.got)} here, "
             + ("within tolerance" if each.within_tolerance else "OUTSIDE tolerance")
             for each in result.metrics
         ]
@@ -65,3 +65,7 @@ def describe(result: Verification) -> str:
         ]
     lines.append("PASSED" if result.passed else "FAILED")
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"

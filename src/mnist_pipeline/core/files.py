@@ -107,6 +107,8 @@ def read_csv(source: Path | bytes, types: Mapping[str, type], name: str | None =
         )
     except (OSError, ValueError) as error:
         raise PipelineError(f"{where}: cannot be read as CSV; {error}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first of too many cells for the row's name
+        raise PipelineError(f"{where}: cannot be read as CSV; its rows have more cells than the header")
     if missing := [column for column in types if column not in table]:
         raise PipelineError(f"{where}: must have the columns {', '.join(types)}; lacks {', '.join(missing)}")
     return table

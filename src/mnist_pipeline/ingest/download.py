@@ -73,6 +73,7 @@ class _SecureSession(requests.Session):
         super().__init__()
         self.max_redirects = MAX_REDIRECTS
         self._https_only = False
+        self.hooks["response"].append(_close_redirect)
 
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for an address; called for each redirect, too."""
@@ -82,6 +83,12 @@ class _SecureSession(requests.Session):
         elif self._https_only or not _is_this_machine((parts.host or "").strip("[]")):
             raise SourceError(f"{url} must be an https address (http only for this machine)")
         return super().get_adapter(url)
+
+
+def _close_redirect(response: requests.Response, **_: object) -> None:
+    """Close a redirect without its body, which requests would read to its end, however long or slow it is."""
+    if response.is_redirect:
+        response.close()
 
 
 def _is_this_machine(host: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 
 from mnist_pipeline.models.classifier import Classifier, device_of
@@ -35,13 +37,14 @@ def fit(
     loss_function = make_loss(classifier.params.loss)
     optimizer = make_optimizer(classifier.params.optimizer, optimizers, classifier.parameters())
     schedule = make_schedule(params.schedule, optimizer, steps=params.epochs * blocks.batches)
+    autocast = torch.autocast(device.type, torch.bfloat16) if mixed_precision else nullcontext()
     state = TrainingState(classifier, optimizer, schedule, params, checkpoint)
     while state.progress.epoch <= params.epochs:
         state.start_epoch(blocks.batches)
         for block in blocks.of_epoch(state.progress.epoch, done=state.progress.batch):
             steps = []
             for inputs, labels in block.batches(params.batch_size):  # (b, side²), (b,)
-                with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
+                with autocast:
                     outputs = classifier.network(inputs).float()  # (b, classes)
                 loss = loss_function(outputs, labels)  # ()
                 optimizer.zero_grad()

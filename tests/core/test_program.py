@@ -1,0 +1,85 @@
+"""What stops a stage or command becomes a message and an exit status; a bug keeps its traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnist_pipeline.core.program import parse_flags
+
+SCRIPT = """
+import sys
+from mnist_pipeline.core.errors import SourceError
+from mnist_pipeline.core.program import run_program, run_stage
+
+def main():
+    print("begun")
+    {body}
+
+{run}
+"""
+
+
+def run(
+    tmp_path: Path, body: str, how: str = "run_stage(main)", stdout: Any = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.format(body=body, run=how), "utf-8")
+    return subprocess.run([sys.executable, script], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "how", "status", "message"),
+    [
+        ("pass", "run_program('mnist', main)", 0, ""),
+        ("raise SourceError('a.csv: no')", "run_program('mnist', main)", 1, "mnist: a.csv: no\n"),
+        ("raise SourceError('a.csv: no')", "run_stage(main)", 1, "train: a.csv: no\n"),
+        ("open('/no/file')", "run_stage(main)", 1, "train: [Errno 2] No such file or directory: '/no/file'\n"),
+        ("raise KeyboardInterrupt", "run_program('mnist', main)", 130, "\nmnist: interrupted\n"),
+        ("raise KeyboardInterrupt", "run_stage(main)", 130, "\ntrain: interrupted; run `dvc repro` to continue\n"),
+        ("sys.exit(3)", "run_stage(main)", 3, ""),
+    ],
+    ids=["success", "error", "error of a stage", "OSError", "Ctrl-C", "Ctrl-C in a stage", "own exit"],
+)
+def test_what_stops_it_is_a_message_and_a_status(
+    tmp_path: Path, body: str, how: str, status: int, message: str
+) -> None:
+    ended = run(tmp_path, body, how)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "begun\n", message)
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    ended = run(tmp_path, "{}['x']")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Traceback")
+    assert ended.stderr.endswith("KeyError: 'x'\n")
+
+
+@pytest.mark.parametrize("body", ["pass", "print('x' * 10**6)"], ids=["at the end", "in between"])
+def test_a_closed_pipe_ends_it_without_a_message(tmp_path: Path, body: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = run(tmp_path, body, stdout=writer)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_flags_are_required_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = {"params": "in: settings, YAML", "train-csv": "out: rows"}
+    monkeypatch.setattr(sys, "argv", ["train.py", "--train-csv", "a/b.csv", "--params", "p.yaml"])
+    assert vars(parse_flags("Train.", flags)) == {"params": Path("p.yaml"), "train_csv": Path("a/b.csv")}
+    for arguments, status, words in (
+        (["--params", "p.yaml"], 2, ["--train-csv"]),
+        (["--help"], 0, ["Train.", "in: settings, YAML", "out: rows"]),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            parse_flags("Train.", flags)
+        assert ended.value.code == status
+        said = capsys.readouterr()
+        assert all(word in said.out + said.err for word in words)

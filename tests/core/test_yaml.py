@@ -1,0 +1,79 @@
+"""YAML is read as DVC writes it, and what is not YAML of sections is refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.yaml import flatten, parse_yaml, read_yaml
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1e5", 1e5),
+        ("010", 10),
+        ("1:30", "1:30"),
+        ("True", True),
+        ("on", "on"),
+        ("", None),
+    ],
+)
+def test_words_and_numbers_are_those_of_yaml_1_2(raw: str, value: Any) -> None:
+    found = parse_yaml(f"a: {raw}\n", "text")["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@settings(max_examples=50, deadline=None, database=None)
+def test_any_number_that_dvc_writes_is_read_back(value: float) -> None:
+    stream = io.StringIO()
+    YAML().dump({"value": value}, stream)  # as DVC writes
+    assert parse_yaml(stream.getvalue(), "text") == {"value": value}
+
+
+# id: the file, the message after its path
+FILES = {
+    "empty": (b"", "must be sections with keys below them, was NoneType"),
+    "a list": (b"- train\n", "must be sections with keys below them, was list"),
+    "tab": (b"model:\n\tloss: mse\n", "must be YAML; "),
+    "two documents": (b"a: 1\n---\nb: 1\n", "must be YAML; "),
+    "Python object": (b"a: !!python/object/apply:os.getcwd []\n", "must be YAML; "),
+    "list as a key": (b"? [a, [b]]\n: 1\n", "must be YAML; "),
+    "number that is none": (b"a: !!int x\n", "must be YAML; "),
+    "3000 brackets": (b"a: " + b"[" * 3000 + b"\n", "must be YAML; "),
+    "Latin-1": ("a: é\n".encode("latin-1"), "must be UTF-8 text; "),
+}
+
+
+@pytest.mark.parametrize(("content", "problem"), FILES.values(), ids=FILES)
+def test_what_is_not_yaml_of_sections_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(PipelineError) as caught:
+        read_yaml(path)
+    assert str(caught.value).startswith(f"{path}: {problem}")
+
+
+def test_a_key_that_occurs_twice_is_named_with_its_line() -> None:
+    with pytest.raises(PipelineError, match=r"(?s)^HEAD:params\.yaml: must be YAML; .*seed.*line 3"):
+        parse_yaml(b"train:\n  seed: 1\n  seed: 3\n", "HEAD:params.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"params\.yaml: cannot be read: No such file or directory$"):
+        read_yaml(tmp_path / "params.yaml")
+
+
+def test_nested_keys_are_flattened_to_dotted_names() -> None:
+    nested = {"a": {"b": 1, "c": {"d": [2]}}, "e": None, "f": {}}
+    assert flatten(nested) == {"a.b": 1, "a.c.d": [2], "e": None}
