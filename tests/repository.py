@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -44,33 +43,24 @@ class Repository:
 
     def run(self, command: str) -> str:
         """Run a command line, which must succeed; its standard output."""
-        ran = subprocess.run(
-            command, shell=True, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False
-        )
+        ran = subprocess.run(command, shell=True, capture_output=True, check=False, **self._options)
         assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
-        return ran.stdout
+        return str(ran.stdout)
 
     def start(self, command: str) -> subprocess.Popen[str]:
-        """Start a command line and leave it running, in a process group of its own."""
-        return subprocess.Popen(
-            command,
-            shell=True,
-            cwd=self.path,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        """Start a command line and leave it running, in a process group of its own; its output is one pipe."""
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, shell=True, start_new_session=True, **pipes, **self._options)
+
+    @property
+    def _options(self) -> Any:
+        return {"cwd": self.path, "env": self.environment, "text": True}
 
     def commit(self, message: str) -> str:
         """Commit everything; the hash."""
         git(self.path, "add", ".")
         git(self.path, "commit", "-q", "--allow-empty", "-m", message)
         return git(self.path, "rev-parse", "HEAD")
-
-    def metrics(self) -> Any:
-        return json.loads((self.path / "metrics" / "test.json").read_text("utf-8"))
 
     def lock(self) -> str:
         return (self.path / "dvc.lock").read_text("utf-8")
@@ -176,7 +166,9 @@ def make_quick_repository(folder: Path) -> Repository:
     ):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, "utf-8")
-    write_params(folder, {"train.epochs": 2})
+    content = with_overrides(read_yaml(PARAMS), {"train.epochs": 2})
+    del content["model"]["cnn"]  # as a user may do who has another architecture
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
     return run_and_commit(folder)
 
 

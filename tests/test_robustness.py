@@ -1,4 +1,4 @@
-"""Kills, Ctrl-C, two runs at once: nothing is lost or mixed, and the next `dvc repro` ends in the same bits.
+"""Kills, and two runs at once: nothing is lost or mixed, and the next `dvc repro` ends in the same bits.
 
 Real processes at random moments, so minutes long: `make test-slow`.
 """
@@ -8,12 +8,9 @@ from __future__ import annotations
 import os
 import random
 import re
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -31,16 +28,6 @@ TRAIN = "dvc repro --single-item --force train"
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return make_repository(tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("data"), epochs=30)
-
-
-@pytest.fixture(autouse=True)
-def the_same_bits(repository: Repository) -> Iterator[None]:
-    """Whatever a test does: afterwards, `dvc repro` gives the same lock and a clean tree."""
-    lock = repository.lock()
-    yield
-    repository.run("dvc repro")
-    assert repository.lock() == lock
-    assert repository.run("git status --porcelain") == ""
 
 
 def stage_process(parent: subprocess.Popen[str], stage: str) -> psutil.Process | None:
@@ -61,8 +48,7 @@ def seconds_of(repository: Repository, stage: str) -> float:
     process = stage_process(running, stage)
     started = time.monotonic()
     assert process is not None
-    with suppress(psutil.Error):
-        process.wait()
+    process.wait()
     seconds = time.monotonic() - started
     running.communicate()
     return seconds
@@ -96,19 +82,12 @@ def test_a_killed_stage_leaves_nothing_behind_that_matters(repository: Repositor
         assert [path for folder in folders for path in folder.rglob(".*.tmp")] == [], where
 
 
-def training_with_checkpoint(repository: Repository) -> tuple[subprocess.Popen[str], Path]:
-    """Start training and wait until there is something to resume from; the process, and where that is."""
+def test_training_resumes_where_it_was_killed(repository: Repository) -> None:
+    lock = repository.lock()
     running = repository.start(TRAIN)
     checkpoints = repository.path / ".scratch" / "train"
     while not list(checkpoints.glob("*.safetensors")):
         assert running.poll() is None
-        time.sleep(0.002)
-    return running, checkpoints
-
-
-def test_training_resumes_where_it_was_killed(repository: Repository) -> None:
-    lock = repository.lock()
-    running, checkpoints = training_with_checkpoint(repository)
     process = stage_process(running, "train")
     assert process is not None
     process.kill()
@@ -118,18 +97,11 @@ def test_training_resumes_where_it_was_killed(repository: Repository) -> None:
     assert not list(checkpoints.glob("*.safetensors"))
 
 
-def test_ctrl_c_says_how_to_continue(repository: Repository) -> None:
-    running, _ = training_with_checkpoint(repository)
-    os.killpg(running.pid, signal.SIGINT)  # a terminal sends it to all of them
-    output, _ = running.communicate()
-    assert running.returncode != 0
-    assert "train: interrupted; run `dvc repro` to continue" in output
-    assert "Traceback" not in output
-
-
 def test_two_at_once_give_one_result(repository: Repository) -> None:
+    lock = repository.lock()
     both = [repository.start("dvc repro --force") for _ in range(2)]
     outputs = [each.communicate()[0] for each in both]
-    for each, output in zip(both, outputs, strict=True):
-        assert each.returncode == 0 or re.search(r"is busy|lock", output), output
     assert any(each.returncode == 0 for each in both)
+    assert all(each.returncode == 0 or "lock" in output for each, output in zip(both, outputs, strict=True)), outputs
+    repository.run("dvc repro")
+    assert repository.lock() == lock

@@ -30,12 +30,6 @@ NUMBERS = [[int(cell) for cell in row.split(b",")] for row in ROWS]
 HEADER = b"label,1x1,1x2,1x3,2x1,2x2,2x3,3x1,3x2,3x3\n"
 MEBIBYTE = 1 << 20
 
-UNHURRIED = settings(
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -84,17 +78,10 @@ def with_cell(row: int, column: int, cell: bytes) -> bytes:
     return b"".join(b",".join(line) + b"\n" for line in lines)
 
 
-def with_line(row: int, line: bytes) -> bytes:
-    """The valid file with another line in the place of one."""
-    return b"".join(line if number == row else each + b"\n" for number, each in enumerate(ROWS, 1))
-
-
 # id: row, column, the cell, how the message shows it
 CELLS: dict[str, tuple[int, int, bytes, str]] = {
     "empty label": (1, 1, b"", "empty"),
-    "empty first pixel": (2, 2, b"", "empty"),
     "empty last pixel": (5, 10, b"", "empty"),
-    "trailing space in last column": (3, 10, b"5 ", "'5 '"),
     "leading tab in label": (4, 1, b"\t5", r"'\t5'"),
     "minus": (5, 9, b"-1", "'-1'"),
     "double quotes": (1, 4, b'"5"', """'"5"'"""),
@@ -105,10 +92,7 @@ CELLS: dict[str, tuple[int, int, bytes, str]] = {
     "sixty digits": (3, 5, b"7" * 60, f"'{'7' * 40}'"),
     "label 10 in first row": (1, 1, b"10", "'10'"),
     "label 10 in last row": (5, 1, b"10", "'10'"),
-    "label text in first row": (1, 1, b"cat", "'cat'"),
-    "NUL for a digit": (4, 6, b"\0", r"'\x00'"),
     "NUL in the first label": (1, 1, b"\0005", r"'\x005'"),
-    "CR in a middle cell": (2, 5, b"1\r", r"'1\r'"),
     "two CR before a newline": (2, 10, b"1\r\r", r"'1\r'"),
     "byte order mark in the middle": (3, 1, b"\xef\xbb\xbf9", r"'\ufeff9'"),
 }
@@ -120,26 +104,17 @@ BYTE_ORDER_MARK = "row 1: must start with the label, starts with a byte order ma
 FILES: dict[str, tuple[bytes, list[str]]] = {
     "empty file": (b"", [NO_ROWS]),
     "only a header": (HEADER, [NO_ROWS]),
-    "only a newline": (b"\n", [bad_fields(1, "is blank")]),
-    "too few fields, last row": (with_line(5, b"1\n"), [bad_fields(5, "has 1")]),
-    "too many fields": (with_line(3, ROWS[2] + b"," + ROWS[3] + b"\n"), [bad_fields(3, "has 20")]),
-    "comma at the end": (with_line(2, ROWS[1] + b",\n"), [bad_fields(2, "has 11")]),
-    "quoted field with a newline": (
-        with_cell(4, 3, b'"1\n2"'),
-        [bad_fields(4, "has 3"), bad_fields(5, "has 8")],
-    ),
+    "too few fields, last row": (VALID.replace(ROWS[4], b"1"), [bad_fields(5, "has 1")]),
+    "too many fields": (VALID.replace(ROWS[2], ROWS[2] + b",0,0"), [bad_fields(3, "has 12")]),
+    "comma at the end": (VALID.replace(ROWS[1], ROWS[1] + b","), [bad_fields(2, "has 11")]),
     "blank line, first": (b"\n" + VALID, [bad_fields(1, "is blank")]),
     "blank line, last": (VALID + b"\n", [bad_fields(6, "is blank")]),
     "blank Windows line": (VALID + b"\r\n", [bad_fields(6, "is blank")]),
-    "line of blanks": (b" \t \n" + VALID, [bad_fields(1, "is blank")]),
     "as many blank lines as fields": (b"\n" * 10 + VALID, [bad_fields(row, "is blank") for row in range(1, 11)]),
     "NUL after the last row": (VALID + b"\0" * 40, [truncated("\0" * 20)]),
     "byte order mark": (b"\xef\xbb\xbf" + VALID, [BYTE_ORDER_MARK]),
-    "byte order mark and header": (b"\xef\xbb\xbf" + HEADER + VALID, [BYTE_ORDER_MARK]),
     "no newline at the end": (VALID[:-1], [truncated("1,100,0,100,0,100,0,")]),
-    "cut off between cells": (VALID[: VALID.rindex(b"\n1,") + 5], [truncated("1,10")]),
     "cut off after a CR": (VALID.replace(b"\n", b"\r\n")[:-1], [truncated("1,100,0,100,0,100,0,")]),
-    "header without a newline": (HEADER[:-1], [truncated("label,1x1,1x2,1x3,2x")]),
     "old Mac line ends": (3 * (ROWS[3] + b"\r"), [truncated("4,0,0,0,0,0,0,0,0,0\r")]),
     "header twice": (
         HEADER + HEADER + VALID,
@@ -151,10 +126,6 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
     ),
     "header of too many names": (b"id," + HEADER + VALID, ["row 1: the header must have 10 names, has 11"]),
     "numbers for a header": (b"0,1,2,3,4,5,6,7,8,256\n" + VALID, [bad_cell(1, 10, "'256'")]),
-    "HTML": (
-        b"<html>\n<body>Not found</body>\n</html>\n",
-        ["row 1: the header must have 10 names, has 1", bad_fields(2, "has 1"), bad_fields(3, "has 1")],
-    ),
     "problems in several rows": (
         with_cell(1, 1, b"10").replace(b",99,", b",,").replace(ROWS[3], b"4,0") + b"7,0",
         [bad_cell(1, 1, "'10'"), bad_cell(1, 9, "empty"), bad_fields(4, "has 2"), truncated("7,0")],
@@ -205,11 +176,6 @@ def test_a_first_line_with_a_number_or_an_empty_cell_is_no_header(path: Path, ce
     assert bad_cell(1, 1, "'label'") in problems_of(path)
 
 
-def test_a_small_image_of_increasing_numbers_is_a_row(path: Path) -> None:
-    path.write_bytes(b"0,1,2,3,4\n")
-    assert read(path, Schema(2, 10)).tolist() == [[0, 1, 2, 3, 4]]
-
-
 def test_a_missing_file_is_named_with_the_command_that_fetches_it(path: Path) -> None:
     with pytest.raises(PipelineError) as caught:
         read(path)
@@ -223,12 +189,6 @@ def test_another_number_of_rows_is_refused_unless_a_row_is_broken(path: Path, ro
     assert problems_of(path, Schema(3, 10, rows)) == [expected]
     path.write_bytes(HEADER + VALID + b"1,2\n")
     assert problems_of(path, Schema(3, 10, rows)) == [bad_fields(7, "has 2")]
-
-
-def test_a_label_of_more_classes_is_refused(path: Path) -> None:
-    path.write_bytes(VALID)
-    expected = "row 3, column 1 (label): must be an integer from 0 to 8, was '9'"
-    assert problems_of(path, Schema(3, classes=9)) == [expected]
 
 
 @pytest.mark.parametrize(("problems", "shown"), [(10, "10 problems:"), (500, "500 problems, the first 10:")])
@@ -261,35 +221,22 @@ def test_rows_are_written_in_the_canonical_form(path: Path) -> None:
     assert path.read_bytes() == VALID
 
 
-def random_cells(rows: int, side: int, highest: int, seed: int) -> NDArray[np.uint8]:
-    random = np.random.default_rng(seed)
-    cells = random.integers(0, highest + 1, (rows, 1 + side**2), np.uint8)
-    cells[:, 0] = random.integers(0, 10, rows)
-    return cells
-
-
-labelled_images = st.builds(
-    random_cells,
+@settings(deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
     rows=st.integers(1, 12),
     side=st.integers(1, 6),
-    highest=st.sampled_from([0, 1, 9, 10, 99, 100, 255]),
-    seed=st.integers(0, 2**32 - 1),
+    highest=st.sampled_from([0, 9, 10, 99, 100, 255]),
+    chunk_bytes=st.sampled_from([1, 2, 3, 17, 64, 1000, MEBIBYTE]),
 )
-
-
-def written(path: Path, cells: NDArray[np.uint8]) -> Schema:
-    side = round((cells.shape[1] - 1) ** 0.5)
+def test_what_is_written_is_read_back(path: Path, rows: int, side: int, highest: int, chunk_bytes: int) -> None:
+    random = np.random.default_rng(rows)
+    images = random.integers(0, highest + 1, (rows, side, side), np.uint8)
+    labels = random.integers(0, 10, rows, np.uint8)
     with path.open("wb") as file:
-        write_rows(file, cells[:, 0], cells[:, 1:].reshape(-1, side, side))
-    return Schema(side, 10)
-
-
-@settings(UNHURRIED)
-@given(cells=labelled_images, chunk_bytes=st.sampled_from([1, 2, 3, 17, 64, 1000, MEBIBYTE]))
-def test_what_is_written_is_read_back(path: Path, cells: NDArray[np.uint8], chunk_bytes: int) -> None:
-    schema = written(path, cells)
-    np.testing.assert_array_equal(read(path, schema, chunk_bytes), cells)
-    np.testing.assert_array_equal(pd.read_csv(path, header=None, dtype="uint8").to_numpy(), cells)
+        write_rows(file, labels, images)
+    expected = np.column_stack([labels, images.reshape(rows, -1)])
+    np.testing.assert_array_equal(read(path, Schema(side, 10), chunk_bytes), expected)
+    np.testing.assert_array_equal(pd.read_csv(path, header=None, dtype="uint8").to_numpy(), expected)
 
 
 def reference(content: bytes, schema: Schema) -> list[list[int]] | None:
@@ -305,38 +252,14 @@ def reference(content: bytes, schema: Schema) -> list[list[int]] | None:
     return values if fits else None
 
 
-def assert_read_as_reference(path: Path, content: bytes, schema: Schema, chunk_bytes: int = MEBIBYTE) -> None:
+def assert_read_as_reference(path: Path, content: bytes) -> None:
+    schema = Schema(image_side=1, classes=10)
     path.write_bytes(content)
     expected = reference(content, schema)
     if expected is None:
-        assert problems_of(path, schema, chunk_bytes)
+        assert problems_of(path, schema)
     else:
-        assert read(path, schema, chunk_bytes).tolist() == expected
-
-
-@settings(UNHURRIED, max_examples=300)
-@given(
-    cells=labelled_images,
-    windows=st.booleans(),
-    where=st.integers(0, 2**16),  # modulo the length
-    taken_out=st.sampled_from([0, 1]),
-    put_in=st.sampled_from([b"", *(bytes([byte]) for byte in b'0123456789,\n\r -+."\0/:;x\xff')]),
-    chunk_bytes=st.sampled_from([1, 5, 23, MEBIBYTE]),
-)
-def test_one_changed_byte_is_refused_or_read_for_what_it_is(
-    path: Path,
-    cells: NDArray[np.uint8],
-    windows: bool,
-    where: int,
-    taken_out: int,
-    put_in: bytes,
-    chunk_bytes: int,
-) -> None:
-    schema = written(path, cells)
-    content = bytearray(path.read_bytes().replace(b"\n", b"\r\n" if windows else b"\n"))
-    where %= len(content)
-    content[where : where + taken_out] = put_in
-    assert_read_as_reference(path, bytes(content), schema, chunk_bytes)
+        assert read(path, schema).tolist() == expected
 
 
 @pytest.mark.parametrize("position", [0, 1, 3, 4], ids=["label", "comma", "pixel", "newline"])
@@ -344,9 +267,9 @@ def test_any_byte_in_each_kind_of_place_is_refused_or_read_for_what_it_is(path: 
     for byte in range(256):
         content = bytearray(b"1,25\n")
         content[position] = byte
-        assert_read_as_reference(path, bytes(content), Schema(image_side=1, classes=10))
+        assert_read_as_reference(path, bytes(content))
 
 
 @pytest.mark.parametrize("content", [b"\n\n", b"0,0\n\n\n", b",0\n,0\n"])
 def test_empty_cells_and_rows_are_refused_where_the_numbers_of_fields_add_up(path: Path, content: bytes) -> None:
-    assert_read_as_reference(path, content, Schema(image_side=1, classes=10))
+    assert_read_as_reference(path, content)

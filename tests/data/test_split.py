@@ -23,9 +23,7 @@ UNEVEN = labels_of(400, 37, 5, 120, 2, 61)
 @pytest.mark.parametrize("labels", [EVEN, UNEVEN], ids=["even", "uneven"])
 @pytest.mark.parametrize("size", [10, 101, 0.1, 0.33])
 @pytest.mark.parametrize("seed", [0, 2**32 - 1])
-def test_each_class_is_split_in_proportion_and_each_row_is_in_one_part(
-    labels: NDArray[np.uint8], size: float, seed: int
-) -> None:
+def test_each_class_is_split_in_proportion(labels: NDArray[np.uint8], size: float, seed: int) -> None:
     first, second = stratified_split(labels, size, seed)
     expected = int(np.ceil(size * len(labels))) if size < 1 else size
     assert len(second) == expected

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import Any
 
 import numpy as np
@@ -65,28 +63,9 @@ def test_the_summary_does_not_depend_on_the_blocks(rows: int, seed: int) -> None
     assert list(found) == list(expected_of(planted(seed)))
 
 
-def test_what_was_planted_is_found() -> None:
-    found = summary_of(planted(), 7).as_dict()
-    assert found["empty_images"] == 3
-    assert found["duplicate_images"] == 2 + 1 + 2  # of image 3, of image 40, of the empty one
-    assert found["constant_pixels"] == 1  # (3, 3) is 0 in the empty images
-    assert found["class_counts"]["three"] == 0
-
-
 def test_images_that_differ_in_one_pixel_by_one_are_no_duplicates() -> None:
     images = np.concatenate([np.zeros((1, SIDE**2)), np.eye(SIDE**2)]).reshape(-1, SIDE, SIDE)
     assert summary_of(of_images(images)).as_dict()["duplicate_images"] == 0
-
-
-def test_equal_images_of_different_classes_are_duplicates() -> None:
-    block = Block(np.array([0, 1], np.uint8), np.ones((2, SIDE, SIDE), np.uint8))
-    assert summary_of(block).as_dict()["duplicate_images"] == 1
-
-
-def test_views_are_counted_as_what_they_show() -> None:
-    wide = np.random.default_rng(0).integers(0, 256, (ROWS, SIDE, 2 * SIDE), np.uint8)
-    block = Block(np.zeros(ROWS, np.uint8), wide[:, :, ::2])
-    assert summary_of(block, 7).as_dict() == expected_of(block)
 
 
 def test_collecting_yields_the_blocks_unchanged_and_adds_them() -> None:
@@ -111,13 +90,3 @@ def test_duplicates_of_counts_the_rows_whose_image_is_in_the_other() -> None:
     # The three rows of image 3, image 12, and the same four.
     assert summary_of(one, 7).duplicates_of(summary_of(other, 20)) == 3 + 1 + 3 + 1
     assert summary_of(one).duplicates_of(summary_of(of_images(one.images ^ 1))) == 0
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_progress_bar_shows_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(screen, "isatty", lambda: terminal)
-    monkeypatch.setattr(sys, "stderr", screen)
-    list(Summary(CLASSES, SIDE).collect([planted()], "train", ROWS))
-    assert ("train rows" in screen.getvalue()) == terminal
-    assert bool(screen.getvalue()) == terminal

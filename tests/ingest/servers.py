@@ -76,26 +76,20 @@ def serving(answer: Answer, certificate: ssl.SSLContext | None = None) -> Iterat
 
 def in_turn(*answers: Answer) -> Answer:
     """The first request gets the first answer, and so on; the last answer is for all that follow."""
-    remaining = list(answers)
+    remaining = iter(answers)
 
     def answer(exchange: Exchange) -> None:
-        current = remaining.pop(0) if len(remaining) > 1 else remaining[0]
-        current(exchange)
+        next(remaining, answers[-1])(exchange)
 
     return answer
 
 
-def files(contents: Mapping[str, bytes | Answer]) -> Answer:
-    """Each path has its content, or its own answer; any other is not found."""
+def files(contents: Mapping[str, bytes]) -> Answer:
+    """Each path has its content; any other is not found."""
 
     def answer(exchange: Exchange) -> None:
         content = contents.get(exchange.path)
-        if content is None:
-            exchange.send(404)
-        elif isinstance(content, bytes):
-            exchange.send(200, content)
-        else:
-            content(exchange)
+        exchange.send(404 if content is None else 200, content or b"")
 
     return answer
 

@@ -72,16 +72,6 @@ def test_one_file_is_split_with_each_class_in_proportion(
     assert (rows_of(targets["train"]), rows_of(targets["test"])) == (train, test)
 
 
-def test_a_header_and_windows_line_ends_are_removed_from_a_file_that_is_split(
-    fetch: Fetch, source: Path, targets: Targets
-) -> None:
-    rows = source.read_bytes()
-    header = ",".join(["label", *(f"pixel{place}" for place in range(25))]).encode()
-    source.write_bytes((header + b"\n" + rows).replace(b"\n", b"\r\n"))
-    fetch(source)
-    assert sorted(rows_of(targets["train"]) + rows_of(targets["test"])) == sorted(rows.splitlines())
-
-
 def test_two_files_are_copied_as_they_are(
     fetch: Fetch, source: Path, targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,16 +111,6 @@ def test_another_version_of_a_file_is_refused(fetch: Fetch, source: Path, target
     assert refusal(targets, lambda: fetch(source, test=str(source), sha256=hashes)).startswith(
         f"{source} has the SHA-256 {found}, custom.sha256.{split} is {'0' * 64}: it is another version of the file"
     )
-
-
-def test_problems_of_a_file_that_is_split_are_named_by_its_own_rows(
-    fetch: Fetch, source: Path, targets: Targets
-) -> None:
-    rows = rows_of(source)
-    rows[40] = b"3" + rows[40][1:]
-    source.write_bytes(b"\n".join(rows) + b"\n")
-    found = refusal(targets, lambda: fetch(source))
-    assert found.startswith(f"{source}: 1 problem:\n  row 41, column 1 (label): ")
 
 
 def test_a_part_that_would_be_too_small_is_refused(fetch: Fetch, source: Path, targets: Targets) -> None:

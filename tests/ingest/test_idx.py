@@ -6,8 +6,6 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mnist_pipeline.core.errors import SourceError
 from mnist_pipeline.ingest.idx import parse
@@ -42,15 +40,3 @@ def test_what_is_wrong_is_named(content: bytes, dimensions: int, message: str) -
     with pytest.raises(SourceError) as caught:
         parse(content, dimensions)
     assert message in str(caught.value)
-
-
-@given(st.binary(max_size=40), st.sampled_from([1, 3]), st.booleans())
-@settings(deadline=None, database=None)
-def test_any_bytes_are_read_or_refused(content: bytes, dimensions: int, magic: bool) -> None:
-    content = (bytes([0, 0, 8, dimensions]) if magic else b"") + content
-    try:
-        values = parse(content, dimensions)
-    except SourceError:
-        return
-    assert values.ndim == dimensions
-    assert content.endswith(values.tobytes())

@@ -122,9 +122,7 @@ def test_files_come_from_a_folder(contents: dict[str, bytes], tmp_path: Path, mo
     assert_fetched(targets)
 
 
-def test_the_first_source_that_works_is_used(
-    targets: Targets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_first_good_source_is_used(targets: Targets, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = folder_source(folder_with(tmp_path / "good", CSV_FILES))
     with serving(reply(404)) as server, serving(reply(200)) as unused:
         used = fetch_mnist(params({"kind": "idx", "url": server.url}, good, csv_source(unused.url)), targets)
@@ -136,9 +134,7 @@ def test_the_first_source_that_works_is_used(
     )
 
 
-def test_where_all_sources_fail_each_is_named_with_its_reason(
-    targets: Targets, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_sources_are_named_with_their_reasons(targets: Targets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with serving(reply(404)) as server:
         sources = [{"kind": "idx", "url": server.url}, csv_source("http://a.example"), NPM]
@@ -173,15 +169,11 @@ def test_limits_of_a_download_are_in_seconds_and_bytes() -> None:
             f"its test CSV has the SHA-256 {hashlib.sha256(b'x').hexdigest()[:12]}…, fetch.sha256.test is "
             f"{hashlib.sha256(CSV['test']).hexdigest()[:12]}…: it holds other data, or was damaged",
         ),
-        (IDX | {"t10k-labels-idx1-ubyte": b""}, "IDX header of 8 bytes was expected, the file has 0"),
         (IDX | {"train-labels-idx1-ubyte": idx_file(LABELS["train"][:11])}, "it has 12 train images but 11 labels"),
-        (IDX | {"t10k-labels-idx1-ubyte": idx_file(LABELS["test"][::-1])}, "fetch.sha256.test is "),
         (GZIPPED | {"t10k-labels-idx1-ubyte.gz": b"\x1f\x8b"}, "t10k-labels-idx1-ubyte.gz is truncated"),
         (GZIPPED | {"t10k-images-idx3-ubyte.gz": LARGE}, "unpacks to more than the 1000000 bytes"),
     ],
 )
-def test_files_of_other_content_are_refused(
-    contents: dict[str, bytes], reason: str, targets: Targets, tmp_path: Path
-) -> None:
+def test_other_content_is_refused(contents: dict[str, bytes], reason: str, targets: Targets, tmp_path: Path) -> None:
     folder = folder_source(folder_with(tmp_path / "mine", contents))
     assert reason in refusal(targets, lambda: fetch_mnist(params(folder), targets))

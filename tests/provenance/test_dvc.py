@@ -18,10 +18,6 @@ from mnist_pipeline.provenance.dvc import (
 from tests.repository import Repository, git, make_quick_repository
 
 
-def test_numbers_in_a_lock_are_those_of_yaml_1_2() -> None:
-    assert parse_lock("stages: {a: [1e-08, 010, on, true]}", "x") == {"a": [1e-08, 10, "on", True]}
-
-
 @pytest.mark.parametrize("text", ["", "a: 1", "stages: 1", "- a", "stages: [", b"\xff\xfe\x00"])
 def test_what_is_no_lock_is_refused(text: str | bytes) -> None:
     with pytest.raises(PipelineError, match=r"^dvc\.lock of abc: must be "):
@@ -58,11 +54,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return make_quick_repository(tmp_path_factory.mktemp("repository"))
 
 
-def test_a_real_queue_without_tasks_is_empty(repository: Repository) -> None:
+def test_dvc_itself_answers_with_an_empty_queue_or_an_error(repository: Repository) -> None:
     assert queue_status(repository.path) == QueueStatus([], workers=0)
-
-
-def test_an_error_of_dvc_is_the_message(repository: Repository) -> None:
     with pytest.raises(PipelineError, match=r"dvc exp apply: .*nothing"):
         run_dvc(repository.path, "exp", "apply", "nothing")
 
@@ -79,10 +72,6 @@ def test_an_output_of_a_commit_is_found_in_the_cache(repository: Repository) -> 
     for stage, path in (("train", "models/other.csv"), ("none", "models/steps.csv")):
         with pytest.raises(RevisionError, match=f"stage {stage} of commit {head[:10]} has no output {path}"):
             cached_output(repository.path, head, stage, path)
-
-
-def test_a_commit_without_a_lock_is_named(repository: Repository) -> None:
-    git(repository.path, "rm", "-q", "--cached", "dvc.lock")
-    git(repository.path, "commit", "-q", "-m", "No lock")
+    (repository.path / "dvc.lock").unlink()
     with pytest.raises(RevisionError, match=r"dvc\.lock is not in commit"):
-        stages_of(repository.path, git(repository.path, "rev-parse", "HEAD"))
+        stages_of(repository.path, repository.commit("No lock"))

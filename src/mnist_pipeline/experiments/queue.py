@@ -83,7 +83,7 @@ def finished(repository: Path, ladder: Ladder, runs: list[Run]) -> dict[Run, str
     known = commits_by_name(repository)
     found = {}
     for run in runs:
-        wanted = ladder.params_of(run).model_dump(mode="json")
+        wanted = ladder.params_of(run).model_dump(mode="json", exclude_unset=True)  # what params.yaml has
         for commit in known.get(run.name, []):
             if object_hashes(repository, commit, paths) == code and _stands(repository, commit, stages, wanted):
                 found[run] = commit
