@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A pipeline and a ladder, of which the experiment longer-1 is done."""
     repository = make_quick_repository(tmp_path_factory.mktemp("original"))
     ladder = make_ladder(repository.path, RUNGS, seeds=2)
-    (repository.path / "docs").mkdir()
-    (repository.path / "docs" / "ladder.md").write_text("<!-- ladder -->\n<!-- /ladder -->\n")
+    (repository.path / "README.md").write_text("The ladder\n")
     repository.commit("A ladder")
     make_experiment(repository, RUN.name, {**ladder.overrides[RUN.rung], "train.seed": RUN.seed})
     return repository
@@ -43,14 +41,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 @pytest.fixture
 def repository(original: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    """A copy, in which commands run in this process and wait no longer than they have to."""
+    """A copy, in which commands run in this process."""
     repository = Repository(tmp_path / "clone")
     shutil.copytree(original.path, repository.path, symlinks=True)
     for name, value in repository.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(repository.path)
-    monkeypatch.setattr(queue, "POLL_SECONDS", 0.5)
-    monkeypatch.setattr(queue, "STATUS_SECONDS", 8.0)
     return repository
 
 
@@ -68,8 +64,8 @@ def commits_of(repository: Repository, name: str) -> list[str]:
         ("code/stage.py", ("import json", "import  json"), False, False),
         ("code/stage.py", ("import json", "import  json"), True, False),
         ("code/new.py", ("", "# of a folder that stages depend on"), True, False),
-        ("docs/ladder.md", ("-->", "-->\n"), False, True),
-        ("docs/ladder.md", ("-->", "-->\n"), True, True),
+        ("README.md", ("ladder", "rungs"), False, True),
+        ("README.md", ("ladder", "rungs"), True, True),
         ("params.yaml", ("mistakes: 20", "mistakes: 30"), False, True),
         ("params.yaml", ("batch_size: 128", "batch_size: 64"), False, False),
         ("dvc.lock", (hashlib.md5(ROWS.encode()).hexdigest(), "d" * 32), True, False),
@@ -107,12 +103,12 @@ def test_a_ladder_needs_committed_changes_and_data(repository: Repository) -> No
         check_ready(repository.path)
 
 
-FAKE_DVC = """
+FAKE_DVC = r"""
 import json, subprocess, sys
 from pathlib import Path
 
 state = Path("queue.json")
-tasks, workers = json.loads(state.read_text())
+tasks = json.loads(state.read_text())
 words = sys.argv[1:]
 with Path("calls.txt").open("a") as calls:
     print(*words[:4], file=calls)
@@ -121,32 +117,36 @@ match words[:2]:
         print("Task     Name        Created    Status")
         for task, name, status in tasks:
             print(f"{task:<9}{name:<12}07:00 PM   {status}")
-        print(f"\\nWorker status: {workers} active, 0 idle")
+        print("\nWorker status: 0 active, 0 idle")
     case ["queue", "kill"]:
         tasks = [task for task in tasks if task[0] != words[3]]
     case ["queue", "start"]:
         for task in tasks:
             if task[1] != "lost-0" and task[2] == "Queued":
-                task[2] = "Success"
+                task[2] = "Failed" if task[1] == "unlucky-0" else "Success"
+            if task[2] == "Success":
                 subprocess.run(["git", "update-ref", f"refs/exps/aa/bb/{task[1]}", "HEAD"], check=True)
+    case ["queue", "logs"]:
+        print("\n".join(["first", *["line"] * 20, "train: 2 epochs in 2.5 s"]))
     case ["exp", "run"]:
         tasks.append([f"new{len(tasks)}", words[words.index("--name") + 1], "Queued"])
-state.write_text(json.dumps([tasks, workers]))
+state.write_text(json.dumps(tasks))
 """
 RunFake = Callable[..., tuple[list[Outcome], list[str]]]
 
 
 @pytest.fixture
 def run_fake(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> RunFake:
-    """Run rungs with a queue that has tasks and workers; what came out, and the commands of DVC."""
+    """Run rungs with a fake of DVC, whose queue has some tasks and no worker; the outcomes, and DVC's commands."""
     (repository.path / "dvc").mkdir()  # `python -m dvc` looks in the current folder first
     (repository.path / "dvc" / "__init__.py").touch()
     (repository.path / "dvc" / "__main__.py").write_text(FAKE_DVC)
+    (repository.path / "queue.json").write_text("[]")
     for name, seconds in (("POLL_SECONDS", 0.0), ("STATUS_SECONDS", 0.0), ("LOST_AFTER_SECONDS", 0.1)):
         monkeypatch.setattr(queue, name, seconds)
 
-    def run(names: list[str], tasks: list[list[str]], workers: int) -> tuple[list[Outcome], list[str]]:
-        (repository.path / "queue.json").write_text(json.dumps([tasks, workers]))
+    def run(names: list[str], tasks: list[list[str]]) -> tuple[list[Outcome], list[str]]:
+        (repository.path / "queue.json").write_text(json.dumps(tasks))
         outcomes = list(run_all(repository.path, load(repository), [Run(name, 0) for name in names], 2))
         return outcomes, (repository.path / "calls.txt").read_text().splitlines()
 
@@ -156,50 +156,49 @@ def run_fake(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> RunFake
 def test_queued_runs_are_waited_for_and_running_ones_without_a_worker_are_run_again(run_fake: RunFake) -> None:
     """As after Ctrl-C, and after a power cut, when DVC still calls them running."""
     tasks = [["a1", "base-0", "Queued"], ["a2", "longer-0", "Running"], ["a3", "base-0", "Failed"]]
-    outcomes, calls = run_fake(["base", "longer"], tasks, 0)
+    outcomes, calls = run_fake(["base", "longer"], tasks)
     assert sorted(outcome.run.name for outcome in outcomes if outcome.commit) == ["base-0", "longer-0"]
     assert "queue kill --force a2" in calls
     assert calls.count("exp run --queue --name") == 1
 
 
 def test_workers_that_end_are_started_again_a_few_times(run_fake: RunFake) -> None:
-    (outcome,), calls = run_fake(["lost"], [], 0)
+    (outcome,), calls = run_fake(["lost"], [])
     assert outcome.commit is None
     assert "it left the queue without a result" in outcome.log
     assert calls.count("queue start --jobs 2") == 1 + queue.MOST_RESTARTS
 
 
-@pytest.fixture
-def real_queue(repository: Repository) -> Iterator[None]:
-    """DVC's queue, whose workers end with the test; they would wait a minute for more."""
-    yield
-    repository.run("dvc queue stop --kill")
-    while "0 active, 0 idle" not in repository.run("dvc queue status"):
-        time.sleep(0.5)
-
-
-@pytest.mark.usefixtures("real_queue")
-def test_a_ladder_runs_what_is_not_done_through_dvcs_queue(
+@pytest.mark.usefixtures("run_fake")
+def test_the_command_prints_each_outcome_and_fails_with_a_run(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_experiment(repository, "longer-0", {"train.epochs": 5})
-    repository.commit("Later")
+    git(repository.path, "update-ref", "refs/exps/cc/dd/base-0", "HEAD~1")
     with pytest.raises(SystemExit) as ended:
-        main(["ladder", "run", "longer", "unlucky", "--jobs", "2", "--seeds", "1"])
+        main(["ladder", "run", "base", "unlucky", "--jobs", "2", "--seeds", "1"])
     assert "mnist ladder: 1 of 2 failed: unlucky-0; run the command again" in str(ended.value.code)
     printed = capsys.readouterr().out
     assert printed.startswith("2 runs, 0 of them done, 2 at once\n")
-    assert "longer-0                 test accuracy 0.1500" in printed
-    assert "unlucky-0                FAILED; the end of its log:" in printed
-    assert "    train: 13 epochs bring bad luck" in printed
+    assert "base-0                   test accuracy 0.1000" in printed
+    assert "unlucky-0                FAILED; the end of its log:\n    line\n" in printed
+    assert "\n    train: 2 epochs in 2.5 s\n" in printed
+    head = git(repository.path, "rev-parse", "HEAD")
+    assert commits_of(repository, "base-0") == [head]  # the earlier one is gone
+    assert seconds_of(repository.path, head) == 2.5
+    assert seconds_of(repository.path, "0" * 40) is None
 
-    (commit,) = commits_of(repository, "longer-0")  # the earlier one is gone
+
+@pytest.mark.slow
+def test_dvcs_queue_itself_runs_a_ladder(repository: Repository) -> None:
+    make_experiment(repository, "longer-0", {"train.epochs": 5})
+    repository.commit("Later")
+    running = repository.start("mnist ladder run longer unlucky --jobs 2 --seeds 1")
+    printed, _ = running.communicate()
+    assert running.returncode == 1
+    assert "longer-0                 test accuracy 0.1500" in printed
+    assert "    train: 13 epochs bring bad luck" in printed
+    (commit,) = commits_of(repository, "longer-0")
     assert finished(repository.path, load(repository), [Run("longer", 0)]) == {Run("longer", 0): commit}
     assert git(repository.path, "log", "-1", "--format=%s", commit) == "Longer (seed 0): To see."
     assert seconds_of(repository.path, commit) == 2.5
-    assert seconds_of(repository.path, "0" * 40) is None
-    main(["ladder", "run", "longer"])
-    assert capsys.readouterr().out.startswith("2 runs, 2 of them done, ")
-    main(["ladder", "report"])
-    assert capsys.readouterr().out.splitlines()[1].startswith("longer")
-    assert "| `longer`: Longer |" in (repository.path / "docs" / "ladder.md").read_text("utf-8")
+    assert repository.run("mnist ladder run longer --jobs 2 --seeds 1") == "1 runs, 1 of them done, 2 at once\n"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.experiments.queue import SECONDS_FOLDER
 from mnist_pipeline.experiments.results import gather, read_runs, uniform_loss, write_runs
@@ -99,3 +100,16 @@ def test_a_course_without_enough_losses_is_unknown(repository: Repository) -> No
     whole = gather(repository.path, load(repository), [make_run("whole", 1, set())])[-1]
     assert whole.early_loss == pytest.approx(1 / uniform_loss("cross_entropy", 10), abs=1e-6)
     assert whole.swing is None
+
+
+def test_the_report_has_the_results(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repository.path)
+    load(repository)
+    (repository.path / "docs").mkdir()
+    (repository.path / "docs" / "ladder.md").write_text("<!-- ladder -->\n<!-- /ladder -->\n")
+    main(["ladder", "report"])
+    assert capsys.readouterr().out.splitlines()[1].startswith("base")
+    assert "| `base`: Base |" in (repository.path / "docs" / "ladder.md").read_text("utf-8")
+    assert [run.rung for run in read_runs(repository.path / "metrics" / "ladder_runs.csv")] == ["base"]
