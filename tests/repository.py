@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from mnist_pipeline.core.numerics import PORTABLE_ENVIRONMENT
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.overrides import with_overrides
 from tests.conftest import PARAMS, ROOT, synthetic_dataset, write_csv_file
@@ -30,13 +31,17 @@ def git(folder: Path, *arguments: str) -> str:
 class Repository:
     """A clone in which commands run as a user would type them."""
 
+    printed = ""
+    """What the first run of its pipeline printed."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's, with this Python's commands first and no settings of the user's."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
+        """This process's, with this Python's commands first and no settings of the user's or of tests/conftest.py."""
+        others = ("GIT_", "DVC_", *PORTABLE_ENVIRONMENT)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         names = [f"GIT_{role}_{what}" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
         path = f"{Path(sys.executable).parent}:{environment['PATH']}"
         return environment | dict.fromkeys(names, "test@localhost") | {"PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
@@ -70,7 +75,7 @@ def run_and_commit(folder: Path) -> Repository:
     """Make a folder with a pipeline a repository, in which it was run."""
     repository = Repository(folder)
     git(folder, "init", "-q", "-b", "main")
-    repository.run("dvc repro")
+    repository.printed = repository.run("dvc repro")
     repository.commit("First run")
     return repository
 
@@ -81,13 +86,15 @@ def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
 
 
-def make_repository(folder: Path, data: Path, epochs: int = 3) -> Repository:
-    """The pipeline for images of 8 × 8 pixels, run once and committed."""
+def make_repository(folder: Path, data: Path, epochs: int = 3, training: str = "") -> Repository:
+    """The pipeline for images of 8 × 8 pixels, run once and committed; ``training`` is code to add to its training."""
     for name in COPIED_FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in COPIED_FILES:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
+    with (folder / "src" / "mnist_pipeline" / "training" / "__init__.py").open("a", encoding="utf-8") as module:
+        module.write(training)
     (folder / "data" / "own").mkdir(parents=True)
     (folder / "data" / "own" / ".gitkeep").touch()
     write_csv_file(data / "mnist_train.csv", synthetic_dataset(600, seed=0))
@@ -152,24 +159,28 @@ else:
 """
 
 
-def make_quick_repository(folder: Path) -> Repository:
-    """A pipeline of three stages that compute next to nothing, run once and committed.
+def make_quick_repository(folder: Path, made: list[Path] = []) -> Repository:  # noqa: B006
+    """A pipeline of three stages that compute next to nothing, run once and committed; made once, then copied.
 
     It gets epochs + seed of 20 test samples right. With 13 epochs, training fails.
     """
-    for path, text in (
-        ("dvc.yaml", QUICK_PIPELINE),
-        ("code/stage.py", QUICK_STAGE),
-        ("rows.txt", ROWS),
-        (".dvc/config", "[core]\n    analytics = false\n"),
-        (".gitignore", ".scratch/\n"),
-    ):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
-    content = with_overrides(read_yaml(PARAMS), {"train.epochs": 2})
-    del content["model"]["cnn"]  # as a user may do who has another architecture
-    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
-    return run_and_commit(folder)
+    if not made:
+        original = folder.with_name("quick")
+        for path, text in (
+            ("dvc.yaml", QUICK_PIPELINE),
+            ("code/stage.py", QUICK_STAGE),
+            ("rows.txt", ROWS),
+            (".dvc/config", "[core]\n    analytics = false\n"),
+            (".gitignore", ".scratch/\n"),
+        ):
+            (original / path).parent.mkdir(parents=True, exist_ok=True)
+            (original / path).write_text(text, "utf-8")
+        content = with_overrides(read_yaml(PARAMS), {"train.epochs": 2})
+        del content["model"]["cnn"]  # as a user may do who has another architecture
+        (original / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+        made.append(run_and_commit(original).path)
+    shutil.copytree(made[0], folder, symlinks=True, dirs_exist_ok=True)
+    return Repository(folder)
 
 
 def name_experiment(folder: Path, name: str, commit: str) -> None:
