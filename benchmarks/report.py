@@ -10,8 +10,8 @@ from benchmarks.charts import draw_contenders, draw_growth
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, column, read_results, settings_digest
 from mnist_pipeline.core.tables import between_marks, markdown_table
-from mnist_pipeline.experiments.spec import load_ladder
 from mnist_pipeline.figures.style import save_figure
+from mnist_pipeline.ladder.spec import load_ladder
 
 PAGE = ROOT / "benchmarks" / "README.md"
 PRESETS_PAGE = ROOT / "docs" / "presets.md"
@@ -264,13 +264,33 @@ def ladder_lines(found: dict[str, Any]) -> list[str]:
             f"| time of `mnist compare`: ratio to `dvc metrics diff` | ≤ 1.5 | "
             f"{median_ratio(found['compare_time']['compare'], found['compare_time']['diff'])} |"
         )
-    for rung, rates in found.get("same_recipe", {}).get("rungs", {}).items():
-        lines.append(
-            f"| A/A test: five seeds of `{rung}` against five others, false positives ({rates['runs']} runs, "
-            f"{found['same_recipe']['splits']} splits) | ≤ 5 % | {100 * rates['verdict']:.1f} %; with McNemar's test "
-            f"on pairs of single runs: {100 * rates['mcnemar']:.1f} % |"
-        )
+    if "verdicts" in found:
+        lines += verdict_lines(found["verdicts"])
     return lines
+
+
+def verdict_lines(found: dict[str, Any]) -> list[str]:
+    """Return the figures of the simulated verdicts: the range over the scenarios, by the number of seeds."""
+
+    def shares(name: str, gain: bool) -> str:
+        rows = [row for row in found["rows"] if bool(row["gain"]) == gain]
+        ranges = []
+        for seeds in (3, 5, 10, 20):
+            values = [100 * row[f"{name} {seeds}"] for row in rows]
+            ranges.append(f"{min(values):.1f}–{max(values):.1f} (n = {seeds})")
+        return ", ".join(ranges)
+
+    stopped = [100 * row["sequential"] for row in found["rows"] if not row["gain"]]
+    what = f"{found['repetitions']:,} repetitions, {len(found['rows']) // 2} scenarios, %"
+    return [
+        f"| two-way test, false differences ({what}) | 3.5–6.0 | {shares('found', False)} |",
+        f"| two-way test, interval covers the truth | 93.5–97 | {shares('covered', False)} |",
+        f"| the rule before it (two separate tests), false differences | | {shares('two tests', False)} |",
+        f"| power for 0.3 points | | {shares('found', True)} |",
+        f"| the same, by the rule before it | | {shares('two tests', True)} |",
+        f"| looks at 5, 10 and 20 seeds: false differences | ≤ 6 | {min(stopped):.1f}–{max(stopped):.1f} |",
+        f"| equivalence at a margin of 0.3 points, true difference 0.3 | ≤ 6 | {shares('equivalent', True)} |",
+    ]
 
 
 def machines(found: dict[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shutil
@@ -11,12 +10,10 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import numpy as np
 import yaml
 
 from benchmarks.processes import (
@@ -32,18 +29,15 @@ from benchmarks.processes import (
     stage_command,
     train_and_evaluate,
 )
-from benchmarks.results import RESULTS, column, environment, read_results, settings_digest, write_results
+from benchmarks.results import RESULTS, environment, read_results, settings_digest, write_results
+from benchmarks.verdicts import verdicts
 from mnist_pipeline.core.arrays import load_arrays
-from mnist_pipeline.experiments.analysis import compare_runs
-from mnist_pipeline.experiments.results import RunResult
-from mnist_pipeline.experiments.significance import LEVEL, mcnemar
-from mnist_pipeline.experiments.spec import load_ladder
 from mnist_pipeline.figures.augmentation import draw_augmentation
 from mnist_pipeline.figures.style import save_figure
+from mnist_pipeline.ladder.spec import load_ladder
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params
 
-SPLITS = 2000
 REPEATS = 3
 LOOP_ROWS = 20_000
 
@@ -192,39 +186,6 @@ def tutorial_loop(params: Params, rows: int) -> dict[str, Any]:
     tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
     found: dict[str, Any] = json.loads(run_python("benchmarks/tutorial_loop.py", *tables, *flags)[0])
     return found
-
-
-def same_recipe() -> dict[str, Any]:
-    """A/A test: forty seeds each of two rungs, compared five against five."""
-    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-    found = {}
-    for rung in ("mini-batches", "default"):
-        settings = [{**ladder.overrides[rung], "train.seed": seed} for seed in range(100, 140)]
-        with ThreadPoolExecutor(2) as pool:
-            runs = list(pool.map(lambda changes: train_and_evaluate(changes, keep_wrong=True), settings))
-        found[rung] = {"runs": len(runs), "accuracy": column(runs, "accuracy")} | false_differences(runs)
-    return {"splits": SPLITS, "rungs": found}
-
-
-def false_differences(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the false-positive rates of the verdict (five runs against five) and of McNemar's test (all pairs)."""
-    recorded = [
-        RunResult("", seed, "", run["accuracy"], None, 10_000, None, 0.0, 0.0, tuple(run["wrong"]))
-        for seed, run in enumerate(runs)
-    ]
-    random = np.random.default_rng(0)
-    called = 0
-    for _ in range(SPLITS):
-        chosen = random.permutation(len(recorded))[:10]
-        before, after = (
-            [replace(recorded[i], seed=seed) for seed, i in enumerate(half)] for half in chosen.reshape(2, 5)
-        )
-        change = compare_runs(before, after)
-        assert change is not None
-        called += change.verdict != "inconclusive"
-    wrong = [frozenset(run["wrong"]) for run in runs]
-    pairs = [mcnemar(len(a - b), len(b - a)) <= LEVEL for a, b in itertools.combinations(wrong, 2)]
-    return {"verdict": called / SPLITS, "mcnemar": sum(pairs) / len(pairs)}
 
 
 def queue_cost() -> dict[str, Any]:
@@ -468,9 +429,9 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         pictures,
         presets,
         queue_cost,
-        same_recipe,
         tutorial,
         twenty_runs,
+        verdicts,
         verification,
     )
 }

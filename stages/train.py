@@ -14,6 +14,7 @@ FLAGS = {
     "steps": "out: the loss of every n-th step, CSV",
     "history": "out: losses and accuracies by epoch, CSV",
     "metrics": "out: metrics of the trained classifier, JSON",
+    "validation": "out: a row for every validation image, CSV",
     "examples": "out: training images and augmented versions",
 }
 
@@ -27,9 +28,11 @@ def main() -> None:
 
     from mnist_pipeline.core.arrays import save_arrays
     from mnist_pipeline.core.files import write_csv, write_json
+    from mnist_pipeline.core.statistics import wilson_interval
     from mnist_pipeline.data.dataset import load_dataset
     from mnist_pipeline.data.split import stratified_split
     from mnist_pipeline.models.classifier import new_classifier, save_classifier
+    from mnist_pipeline.models.prediction import predict, write_predictions
     from mnist_pipeline.training.batches import to_samples
     from mnist_pipeline.training.checkpoint import checkpoint_for
     from mnist_pipeline.training.loop import fit
@@ -51,10 +54,18 @@ def main() -> None:
     save_classifier(args.model, classifier)
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
-    write_json(args.metrics, summarise(classifier, train, validation, history))
+    outputs = predict(classifier, validation.images)  # (n, classes)
+    metrics = summarise(classifier, train, validation, outputs, history)
+    write_json(args.metrics, metrics)
+    probabilities = classifier.probabilities(outputs).cpu().numpy()
+    write_predictions(args.validation, validation.labels.numpy(), probabilities, dataset.classes)
     save_arrays(args.examples, augmented_examples(classifier, train, params.train))
     checkpoint.discard()
-    print(f"train: {len(history.epochs)} epochs in {time.perf_counter() - started:.1f} s")
+    validated = "no validation set"
+    if len(validation):
+        low, high = wilson_interval(round(metrics["validation_accuracy"] * len(validation)), len(validation))
+        validated = f"validation accuracy {metrics['validation_accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+    print(f"train: {len(history.epochs)} epochs in {time.perf_counter() - started:.1f} s; {validated}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import yaml
 
 from mnist_pipeline.cli.main import make_parser
 from mnist_pipeline.core.yaml import read_yaml
-from mnist_pipeline.experiments.spec import load_ladder
+from mnist_pipeline.ladder.spec import load_ladder
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params
 from tests.conftest import PARAMS, ROOT

@@ -16,9 +16,9 @@ import pytest
 from benchmarks import report as benchmarks
 from benchmarks.results import column, read_results
 from mnist_pipeline.core.yaml import read_yaml
-from mnist_pipeline.experiments.report import PAGE, TABLE, with_sections
-from mnist_pipeline.experiments.results import RUNS, RunResult, read_runs
-from mnist_pipeline.experiments.spec import Ladder, Run, load_ladder
+from mnist_pipeline.ladder.report import PAGE, TABLE, with_sections
+from mnist_pipeline.ladder.results import RUNS, RunResult, read_runs
+from mnist_pipeline.ladder.spec import Ladder, Run, load_ladder
 from mnist_pipeline.models.registry import build_network, count_macs
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params

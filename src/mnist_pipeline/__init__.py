@@ -2,12 +2,13 @@
 
 Each sub-package is a room, and imports only those below it::
 
-    cli                                                     the ``mnist`` command
-    ingest | training | evaluation | deploy | experiments   what stages and commands do
-    models | provenance
+    cli                                                the ``mnist`` command
+    ingest | training | evaluation | deploy | ladder   what stages and commands do
+    models | experiments                               classifiers; comparisons of runs
+    provenance                                         git, DVC
     data | figures
-    params                                                  params.yaml
-    core                                                    files, arrays, numerics, errors
+    params                                             params.yaml
+    core                                               files, arrays, numerics, errors
 
 Start with ``help(mnist_pipeline.training)``.
 """

@@ -13,7 +13,7 @@ import yaml
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.yaml import parse_yaml, read_yaml
 from mnist_pipeline.params.overrides import with_overrides
-from tests.experiments.runs import make_ladder
+from tests.ladder.runs import make_ladder
 from tests.repository import Repository, git, write_params
 
 QUICK = {"model.mlp.hidden_units": [50, 20], "optimizers.sgd.weight_decay": 1e-5, "train.epochs": 1}

@@ -89,7 +89,8 @@ def test_the_files_of_a_known_result_are_these_bytes(tmp_path: Path) -> None:
     metrics, predictions, classes, calibration = (path.read_text("utf-8") for path in paths)
     assert json.loads(metrics) == {"accuracy": 0.666667, "errors": 1}
     assert predictions == (
-        'index,actual,predicted,confidence\n0,"a, b","a, b",0.75\n1,yes,yes,0.666667\n2,"a, b",yes,0.75\n'
+        "index,actual,predicted,confidence,log_loss,brier\n"
+        '0,"a, b","a, b",0.75,0.287682,0.125\n1,yes,yes,0.666667,0.405465,0.222222\n2,"a, b",yes,0.75,1.386294,1.125\n'
     )
     assert classes == 'class,precision,recall,f1\n"a, b",1.0,0.5,0.666667\nyes,0.5,1,0.666667\n'
     assert calibration == "low,high,count,confidence,accuracy\n0.0,0.5,0,,\n0.5,1.0,3,0.722222,0.666667\n"

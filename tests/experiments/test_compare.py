@@ -1,147 +1,153 @@
-"""Two runs side by side: the numbers, what is refused, and the forms in which `mnist compare` prints them."""
+"""Two groups side by side, and the forms in which `mnist compare` prints them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import astuple
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.statistics import wilson_interval
 from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import save_dataset
-from mnist_pipeline.experiments.compare import accuracy_of, compare, load_run
-from mnist_pipeline.experiments.significance import mcnemar
+from mnist_pipeline.experiments.compare import Comparison, compare
+from mnist_pipeline.experiments.runs import load_group
+from mnist_pipeline.experiments.scores import SCORES, scores_of
+from mnist_pipeline.experiments.significance import MCNEMAR, PAIRED, TWO_WAY, compare_scores
+from mnist_pipeline.provenance.paths import PREDICTIONS
+from tests.experiments.repository import CLASSES, LABELS, NAMES, commit_all, make_experiments
 from tests.repository import git
 
-LABELS = [index % 3 for index in range(300)]
-NAMES = ("zero", "one", "two")
 
-
-def write_run(folder: Path, wrong: range, labels: list[int] = LABELS, data: str = "f" * 32, **params: Any) -> None:
-    """What a run leaves behind: predictions, a lock that fits them, params."""
-    lines = ["index,actual,predicted,confidence"]
-    for index, label in enumerate(labels):
-        lines.append(f"{index},{NAMES[label]},{NAMES[(label + (index in wrong)) % 3]},0.9")
-    predictions = "\n".join(lines) + "\n"
-    (folder / "metrics").mkdir(exist_ok=True)
-    (folder / "metrics" / "predictions.csv").write_text(predictions)
-    lock = {
-        "deps": [{"path": "data/prepared/test.safetensors", "md5": data}],
-        "outs": [{"path": "metrics/predictions.csv", "md5": hashlib.md5(predictions.encode()).hexdigest()}],
-    }
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"evaluate": lock}}))
-    content = {"train": {"epochs": 3, "seed": 0, **params}, "model": {"loss": "mse"}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_experiments(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(autouse=True)
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder. Committed: samples 0-29 wrong. Workspace: samples 20-34 wrong."""
-    git(tmp_path, "init", "-q", "-b", "main")
-    write_run(tmp_path, range(30))
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-q", "-m", "a run")
-    write_run(tmp_path, range(20, 35), epochs=10, dropout=0.5)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def repository(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder."""
+    monkeypatch.chdir(made)
+    return made
 
 
-def test_a_comparison_has_what_was_fixed_and_what_was_broken(repository: Path) -> None:
-    result = compare(load_run(repository, "HEAD"), load_run(repository, "workspace"))
-    assert result.fixed == list(range(20))
-    assert result.broken == list(range(30, 35))
-    assert result.p == mcnemar(20, 5)
-    assert result.difference == pytest.approx(15 / 300)
-    assert accuracy_of(result.before) == (0.9, *wilson_interval(270, 300))
+def of(repository: Path, before: str, after: str, **options: Any) -> Comparison:
+    first, second = (load_group(repository, name, PREDICTIONS, CLASSES) for name in (before, after))
+    return compare(first, second, SCORES["accuracy"], **options)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """What `mnist compare --json` prints."""
+    main(["compare", *arguments, "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_two_groups_are_compared_by_the_two_way_test(capsys: pytest.CaptureFixture[str], repository: Path) -> None:
+    result = of(repository, "base-*", "good-*")
+    tables = [[run.predictions for run in group.runs] for group in (result.before, result.after)]
+    assert result.estimate == compare_scores(*(scores_of(SCORES["accuracy"], each) for each in tables))
+    assert result.means_before == pytest.approx([0.8, 239 / 300, 238 / 300])
+    assert [(each.name, each.samples) for each in result.classes] == [("one", 100), ("two", 100), ("zero", 100)]
+    assert np.mean([each.correct_after for each in result.classes]) == pytest.approx(np.mean(result.means_after))
+    low, high = result.estimate.interval()
+    expected = {
+        "score": "accuracy", "runs_before": 3, "runs_after": 3, "samples": 300, "low": low, "high": high,
+        "difference": result.estimate.difference, "p": result.estimate.p, "verdict": "better", "method": TWO_WAY,
+        "margin": None, "warnings": [], "params": {"train.epochs": {"before": 3, "after": 9}}, "fixed": [],
+    }  # fmt: skip
+    content = printed(capsys, "base-*", "good-*")
+    assert content | expected == content
+    assert [run["name"] for run in content["after"]["runs"]] == ["good-0", "good-1", "good-2"]
+    assert content["after"]["std"] == pytest.approx(1 / 300)
+
+
+def test_two_runs_are_compared_sample_by_sample(repository: Path) -> None:
+    result = of(repository, "HEAD", "workspace")
+    assert (result.fixed, result.broken) == (list(range(20)), list(range(30, 35)))
+    assert (result.estimate.method, result.estimate.discordant) == (MCNEMAR, (20, 5))
     assert result.params == [("train.epochs", 3, 10), ("train.dropout", None, 0.5)]
-    assert result.before.commit == git(repository, "rev-parse", "HEAD")
-    assert result.after.commit is None
-    assert [astuple(each) for each in result.classes] == [
-        ("one", 100, 90, 95, 7, 2),
-        ("two", 100, 90, 95, 6, 1),
-        ("zero", 100, 90, 95, 7, 2),
-    ]
+    same = of(repository, "workspace", "workspace")
+    assert (same.verdict, same.estimate.p, same.fixed, same.params) == ("inconclusive", 1, [], [])
 
 
-@pytest.mark.parametrize(
-    ("labels", "data", "message"),
-    [
-        (LABELS[:100], "f" * 32, r"workspace on 100 samples \(data/prepared/test\.safetensors with MD5 ffffffffff\)"),
-        (LABELS[1:] + LABELS[:1], "f" * 32, "different data"),
-        (LABELS, "e" * 32, "HEAD on 300 samples .*ffffffffff.; workspace on 300 samples .*eeeeeeeeee"),
-    ],
-)
-def test_runs_on_other_data_are_refused(repository: Path, labels: list[int], data: str, message: str) -> None:
-    write_run(repository, range(0), labels, data)
-    with pytest.raises(PipelineError, match=message):
-        compare(load_run(repository, "HEAD"), load_run(repository, "workspace"))
+def test_paired_groups_are_compared_on_the_seeds_that_both_have(repository: Path) -> None:
+    result = of(repository, "base-*", "good-2,good-1", paired=True)
+    assert [run.name for run in (*result.before.runs, *result.after.runs)] == ["base-1", "base-2", "good-1", "good-2"]
+    assert result.estimate.method == PAIRED
+    with pytest.raises(PipelineError, match="1 seeds in common; pairing needs two"):
+        of(repository, "base-*", "good-0", paired=True)
 
 
-def test_a_damaged_run_is_named(repository: Path) -> None:
-    path = repository / "metrics" / "predictions.csv"
-    path.write_text(path.read_text().replace("0.9\n", "0.8\n", 1))
-    with pytest.raises(PipelineError, match=r"workspace: its metrics/predictions\.csv is not what evaluate wrote"):
-        load_run(repository, "workspace")
-    (repository / "dvc.lock").write_text("stages: {}\n")
-    with pytest.raises(PipelineError, match=r"workspace: its dvc\.lock has no stage evaluate"):
-        load_run(repository, "workspace")
-    (repository / "params.yaml").unlink()
-    with pytest.raises(PipelineError, match=r"params\.yaml: no such file in the workspace; run dvc repro"):
-        load_run(repository, "workspace")
-    git(repository, "commit", "-q", "-a", "-m", "nothing left")
-    with pytest.raises(PipelineError, match=r"params\.yaml is not in commit"):
-        load_run(repository, "HEAD")
-
-
-def test_a_comparison_is_text_markdown_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_and_markdown_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     main(["compare"])
     text = capsys.readouterr().out
-    assert "workspace fixes 20 samples and breaks 5 (+5.00 points): the model of workspace is better" in text
+    low, high = wilson_interval(270, 300)
+    assert f"HEAD       1       0.9000    {low:.4f} to {high:.4f}" in text
+    assert "workspace is better than HEAD.\nDifference in accuracy: +5.00 points (95 % interval" in text
+    assert f"Method: {MCNEMAR}.\nworkspace fixes 20 samples and breaks 5." in text
     assert "train.dropout  –  0.5" in text
-    assert "one    100      0.9000     0.9500     +5.00   7      2" in text
-    main(["compare", "HEAD", "--md"])
-    markdown = capsys.readouterr().out
-    assert markdown.startswith("### `HEAD` → `workspace`")
-    assert "| HEAD | 0.9000 | 0.8608 to 0.9291 | 30 |" in markdown
-    main(["compare", "HEAD", "workspace", "--json"])
-    content = json.loads(capsys.readouterr().out)
-    assert content["mcnemar_p"] == pytest.approx(mcnemar(20, 5))
-    assert (content["before"]["errors"], content["after"]["accuracy"]) == (30, 0.95)
-    assert content["params"]["train.epochs"] == {"before": 3, "after": 10}
+    main(["compare", "base-*,other-code", "good-*", "--md"])
+    markdown, warning = capsys.readouterr()
+    assert markdown.startswith("### `base-*,other-code` → `good-*`")
+    assert "| good-* | 3 | 0.9633 ± 0.0033 |  |" in markdown
+    assert "good-* is better than base-*,other-code." in markdown
+    assert "fixes" not in markdown
+    assert warning == "mnist compare: warning: of other code than base-0: other-code\n"
 
 
 @pytest.mark.parametrize(
-    ("wrong", "verdict"),
+    ("arguments", "verdict"),
     [
-        (range(30), "Both classify the same samples correctly."),
-        (range(1, 31), "inconclusive (exact McNemar p = 1)"),
-        (range(60), "the model of HEAD is better than that of workspace"),
+        ("workspace HEAD", "worse"), ("base-* base-*", "inconclusive"), ("base-* base-* --margin 30", "equivalent"),
+        ("base-* good-* --margin 2", "better"), ("base-2 base-0 --margin 5.5", "not worse"),
+        ("base-* good-* --score macro-f1", "better"), ("good-* base-* --score log-loss --margin 0.5", "equivalent"),
+        ("good-* base-* --column log_loss", "better"), ("good-* base-* --column log_loss --lower-is-better", "worse"),
+        ("HEAD workspace --split validation", "better"), ("good-0 base-0 --split validation", "inconclusive"),
     ],
-)
-def test_the_verdict_follows_the_test(capsys: pytest.CaptureFixture[str], wrong: range, verdict: str) -> None:
-    write_run(Path(), wrong)
-    main(["compare"])
-    assert verdict in capsys.readouterr().out
+)  # fmt: skip
+def test_the_verdict_decides_the_exit_status(arguments: str, verdict: str, capsys: pytest.CaptureFixture[str]) -> None:
+    other = "better" if verdict == "worse" else "worse"
+    assert printed(capsys, *arguments.split(), "--fail-if", other)["verdict"] == verdict
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *arguments.split(), "--fail-if", other, "--fail-if", verdict])
+    assert ended.value.code == 1
 
 
-def test_the_figure_needs_the_images_of_the_comparison(repository: Path) -> None:
-    with pytest.raises(SystemExit, match="mnist compare: the images cannot be drawn; "):
-        main(["compare", "--figure", "changes.png"])
-    arrays = repository / "data" / "prepared" / "test.safetensors"
+def test_the_figure_needs_the_images_of_two_runs(repository: Path, tmp_path: Path) -> None:
+    picture, arrays = tmp_path / "changes.png", repository / "data" / "prepared" / "test.safetensors"
+    draw = ["compare", "--figure", str(picture)]
+    with pytest.raises(SystemExit, match="name one run a side"):
+        main([*draw, "base-*", "good-*"])
+    with pytest.raises(SystemExit, match=r"the images cannot be drawn; .*; run dvc repro or dvc pull"):
+        main(draw)
     arrays.parent.mkdir(parents=True)
-    images = np.zeros((300, 8, 8), np.uint8)
-    save_dataset(arrays, [Block(np.array(LABELS[::-1], np.uint8), images)], NAMES)
-    with pytest.raises(SystemExit, match="is not the test set of the two runs"):
-        main(["compare", "--figure", "changes.png"])
-    assert not (repository / "changes.png").exists()
-    save_dataset(arrays, [Block(np.array(LABELS, np.uint8), images)], NAMES)
-    main(["compare", "--figure", "changes.png"])
-    assert (repository / "changes.png").read_bytes().startswith(b"\x89PNG")
+    for labels in (LABELS[::-1], LABELS):
+        assert not picture.exists()
+        save_dataset(arrays, [Block(np.array(labels, np.uint8), np.zeros((300, 8, 8), np.uint8))], NAMES)
+        with nullcontext() if labels == LABELS else pytest.raises(SystemExit, match="is not the test set of the two"):
+            main(draw)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_project_without_params_and_stages_can_compare_a_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The predictions of a regression, three commits for each side."""
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "-q", "-b", "main")
+    random = np.random.default_rng(0)
+    for spread in (3.0, 3.0, 3.0, 1.0, 1.0, 1.0):
+        rows = [f"{i + 0.5},{i + 0.5 + error},{error**2}" for i, error in enumerate(random.normal(0, spread, 80))]
+        (tmp_path / "own.csv").write_text("\n".join(["actual,predicted,squared_error", *rows, ""]))
+        commit_all(tmp_path)
+    arguments = ["HEAD~5,HEAD~4,HEAD~3", "HEAD~2,HEAD~1,HEAD", "--predictions", "own.csv", "--lower-is-better"]
+    content = printed(capsys, *arguments, "--column", "squared_error")
+    assert (content["verdict"], content["runs_before"], content["samples"]) == ("better", 3, 80)
+    assert (content["classes"], content["params"], content["warnings"]) == ([], {}, [])
+    with pytest.raises(SystemExit, match="must have the columns mistake; lacks mistake"):
+        main(["compare", *arguments, "--column", "mistake"])

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from mnist_pipeline.models.classifier import UNIT, Classifier, new_classifier
+from mnist_pipeline.models.prediction import predict
 from mnist_pipeline.params.schema import Params
 from mnist_pipeline.training.batches import Samples, to_samples
 from mnist_pipeline.training.checkpoint import Checkpoint
 from mnist_pipeline.training.loop import fit
+from mnist_pipeline.training.scoring import loss_and_accuracy
 from mnist_pipeline.training.state import History
 from tests.conftest import DIGITS, synthetic_dataset
 
@@ -41,3 +43,8 @@ def trained(
 def weights_of(network: nn.Module) -> Tensor:
     """Weights and statistics in one vector."""
     return torch.cat([tensor.flatten().to(torch.float64) for tensor in network.state_dict().values()])
+
+
+def score(classifier: Classifier, samples: Samples) -> tuple[float, float]:
+    """Mean loss and accuracy of the predictions."""
+    return loss_and_accuracy(classifier, predict(classifier, samples.images), samples.labels)

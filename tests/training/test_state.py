@@ -11,8 +11,7 @@ import torch
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.training import batches
 from mnist_pipeline.training.checkpoint import Checkpoint, Saved
-from mnist_pipeline.training.scoring import score
-from tests.training.runs import CNN, NOTHING, SMALL, MakeParams, samples, trained, weights_of
+from tests.training.runs import CNN, NOTHING, SMALL, MakeParams, samples, score, trained, weights_of
 
 KEY = "0" * 32
 

@@ -12,13 +12,13 @@ from torch.nn import functional as F  # noqa: N812 -- its customary name
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.models import prediction
 from mnist_pipeline.models.classifier import UNIT, Scaling
+from mnist_pipeline.models.prediction import predict
 from mnist_pipeline.training import scoring
 from mnist_pipeline.training.batches import Samples, upright_samples
 from mnist_pipeline.training.loop import fit
-from mnist_pipeline.training.scoring import score
 from mnist_pipeline.training.state import Epoch, History, Step
 from mnist_pipeline.training.summary import augmented_examples, scaling_of, summarise
-from tests.training.runs import NOTHING, SMALL, MakeParams, samples, trained, untrained
+from tests.training.runs import NOTHING, SMALL, MakeParams, samples, score, trained, untrained
 
 
 def test_a_score_is_the_mean_over_all_samples(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +52,9 @@ def test_a_summary_is_of_the_last_epoch_and_the_predictions(
 ) -> None:
     classifier = untrained(make_params({**SMALL, "model.test_time_shift": shift}))
     epochs = [Epoch(1, 0.1, 0.9, 0.8, 0.5, 0.6), Epoch(2, 0.1, 0.2, 0.3, 0.9, 0.8)]
+    history = History(epochs, [Step(1, 5.0)])
     loss, accuracy = score(classifier, validation) if len(validation) else (None, None)
-    assert summarise(classifier, samples(50), validation, History(epochs, [Step(1, 5.0)])) == {
+    assert summarise(classifier, samples(50), validation, predict(classifier, validation.images), history) == {
         "validation_accuracy": accuracy,
         "validation_loss": loss,
         "train_accuracy": 0.9,

@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument("rungs", nargs="*", metavar="RUNG", help="rungs of experiments.yaml; all by default")
     running.add_argument("--seeds", type=_at_least_one, metavar="N", help="run seeds 0 to N-1")
     running.add_argument(
+        "--until-decided",
+        metavar="RUNG",
+        help="run the looks that the rung declares, and stop at the first that decides",
+    )
+    running.add_argument(
         "--jobs", type=_at_least_one, default=_cores(), metavar="N", help="how many at once (default: one per core)"
     )
     reporting = actions.add_parser(
@@ -47,6 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "dvc queue stop --kill"
     )
     reporting.add_argument("--quiet", action="store_true", help="do not print the table")
+    planning = actions.add_parser(
+        "plan",
+        help="say how many seeds detect a difference",
+        description="From the runs of a rung and the rung below, say how many seeds a side detect a difference with a "
+        "power of 80 %%, and whether only more test samples would help.",
+    )
+    planning.add_argument("rung", metavar="RUNG")
+    planning.add_argument("--detect", type=_points, required=True, metavar="POINTS", help="percentage points")
+    actions.add_parser(
+        "adopt",
+        help="keep recorded runs after a change of code that gives the same bits",
+        description="Where an experiment here repeats a recorded run bit for bit, take all recorded runs of its rung "
+        "as results of the code here. Each is logged in metrics/ladder_log.csv. Run one seed of every rung first: "
+        "mnist ladder run --seeds 1.",
+    )
 
 
 def _at_least_one(text: str) -> int:
@@ -56,23 +76,97 @@ def _at_least_one(text: str) -> int:
     return number
 
 
+def _points(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 100:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 100 percentage points, was {text}")
+    return number / 100
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run or report."""
-    if args.action == "run":
-        _run(args.rungs, args.seeds, args.jobs)
+    """Run, report, plan or adopt."""
+    match args.action:
+        case "run" if args.until_decided is not None:
+            _run_until_decided(args.until_decided, args.jobs)
+        case "run":
+            _run(args.rungs, args.seeds, args.jobs)
+        case "report":
+            _report(quiet=args.quiet)
+        case "plan":
+            _plan(args.rung, args.detect)
+        case "adopt":
+            _adopt()
+
+
+def _run_until_decided(name: str, jobs: int) -> None:
+    from mnist_pipeline.ladder.analysis import analyse
+    from mnist_pipeline.ladder.results import gather, read_runs, write_runs
+    from mnist_pipeline.ladder.spec import load_ladder
+
+    ladder = load_ladder(LADDER, PARAMS)
+    rung = ladder.rungs.get(name)
+    if rung is None or rung.builds_on is None or not rung.looks:
+        raise PipelineError(
+            f"{name!r} must be a rung of {LADDER} that builds on another and declares looks: [5, 10, 20]"
+        )
+    for seeds in rung.looks:
+        _run([rung.builds_on, name], seeds, jobs)
+        runs = gather(Path.cwd(), ladder, read_runs())
+        write_runs(runs)
+        change = next(each.change for each in analyse(ladder, runs) if each.rung == name)
+        last = seeds == rung.looks[-1]
+        if change is not None and (change.decided or (last and change.tested.verdict != "inconclusive")):
+            print(f"{name}: {change.tested.verdict} than {rung.builds_on}, decided at {change.runs_after} seeds")
+            return
+        print(f"{name}: not decided at {seeds} seeds")
+
+
+def _plan(name: str, detect: float) -> None:
+    from mnist_pipeline.experiments.planning import plan
+    from mnist_pipeline.ladder.analysis import scores_of
+    from mnist_pipeline.ladder.results import read_runs
+    from mnist_pipeline.ladder.spec import load_ladder
+
+    ladder = load_ladder(LADDER, PARAMS)
+    rung = ladder.rungs.get(name)
+    if rung is None or rung.builds_on is None:
+        raise PipelineError(f"{name!r} must be a rung of {LADDER} that builds on another")
+    sides = [[run for run in read_runs() if run.rung == each] for each in (rung.builds_on, name)]
+    if min(map(len, sides)) < 2:
+        raise PipelineError(f"{name} and {rung.builds_on} need two recorded runs each; mnist ladder run, then report")
+    found = plan(scores_of(sides[0]), scores_of(sides[1]), detect)
+    wanted = f"a difference of {100 * detect:g} points between {name} and {rung.builds_on}"
+    if found.seeds is None:
+        print(f"No number of seeds detects {wanted}: only a test set of about {found.samples:,} samples would.")
     else:
-        _report(quiet=args.quiet)
+        print(f"{found.seeds} seeds a side detect {wanted} with a power of 80 %.")
+
+
+def _adopt() -> None:
+    from mnist_pipeline.core.files import read_csv, write_csv
+    from mnist_pipeline.ladder.adoption import LOG, LOG_COLUMNS, adopt
+    from mnist_pipeline.ladder.results import read_runs, results_here, write_runs
+    from mnist_pipeline.ladder.spec import load_ladder
+
+    recorded = read_runs()
+    runs, lines = adopt(recorded, results_here(Path.cwd(), load_ladder(LADDER, PARAMS), recorded))
+    if not lines:
+        raise PipelineError("no experiment here repeats a recorded run of other code; mnist ladder run --seeds 1")
+    earlier = read_csv(LOG, dict.fromkeys(LOG_COLUMNS, str)).to_numpy().tolist() if LOG.exists() else []
+    write_runs(runs)
+    write_csv(LOG, LOG_COLUMNS, [*earlier, *lines])
+    print(f"{len(lines)} rungs adopted, {sum(int(str(line[1])) for line in lines)} runs; see {LOG}")
 
 
 def _run(rungs: list[str], seeds: int | None, jobs: int) -> None:
     from tqdm import tqdm
 
-    from mnist_pipeline.experiments.queue import check_ready, finished, run_all
-    from mnist_pipeline.experiments.spec import load_ladder
+    from mnist_pipeline.ladder.queue import check_ready, finished, run_all
+    from mnist_pipeline.ladder.spec import load_ladder
 
     here = Path.cwd()
     ladder = load_ladder(LADDER, PARAMS)
@@ -106,9 +200,9 @@ def _accuracy(repository: Path, commit: str) -> str:
 
 
 def _report(*, quiet: bool) -> None:
-    from mnist_pipeline.experiments.report import describe, write_report
-    from mnist_pipeline.experiments.results import gather, read_runs, write_runs
-    from mnist_pipeline.experiments.spec import load_ladder
+    from mnist_pipeline.ladder.report import describe, write_report
+    from mnist_pipeline.ladder.results import gather, read_runs, write_runs
+    from mnist_pipeline.ladder.spec import load_ladder
 
     ladder = load_ladder(LADDER, PARAMS)
     runs = gather(Path.cwd(), ladder, read_runs())

@@ -75,7 +75,7 @@ def _model_of(revision: str) -> Path:
     from mnist_pipeline.provenance.git import resolve
 
     here = Path.cwd()
-    return cached_output(here, resolve(here, revision), "train", paths.MODEL)
+    return cached_output(here, resolve(here, revision), paths.MODEL)
 
 
 def _predict(classifier: Any, names: list[str], folder: Path | None) -> tuple[list[Prediction], list[tuple[str, str]]]:

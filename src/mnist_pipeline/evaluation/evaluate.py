@@ -15,7 +15,7 @@ from mnist_pipeline.core.files import write_csv, write_json
 from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.evaluation.metrics import Bin, compute_metrics, reliability
 from mnist_pipeline.models.classifier import Classifier
-from mnist_pipeline.models.prediction import predict
+from mnist_pipeline.models.prediction import predict, write_predictions
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,7 @@ def write_evaluation(result: Evaluation, metrics: Path, predictions: Path, class
     The metrics of each class are in their CSV alone: in JSON, they would hide the others in `dvc metrics diff`.
     """
     names = result.classes
-    best, confidence = result.probabilities.argmax(axis=1).tolist(), result.probabilities.max(axis=1).tolist()
-    rows = zip(result.labels.tolist(), best, confidence, strict=True)
-    write_csv(
-        predictions,
-        ["index", "actual", "predicted", "confidence"],
-        ([index, names[actual], names[predicted], sure] for index, (actual, predicted, sure) in enumerate(rows)),
-    )
+    write_predictions(predictions, result.labels, result.probabilities, names)
     by_class = result.metrics["classes"]
     write_csv(classes, ["class", "precision", "recall", "f1"], ([name, *by_class[name].values()] for name in names))
     write_csv(calibration, [field.name for field in fields(Bin)], map(astuple, result.calibration))

@@ -1,11 +1,16 @@
-"""Experiments: a ladder of improvements, each run with several seeds, and whether an improvement is real.
+"""Compare runs: whether one group of runs is better than another, for other seeds and other samples.
 
-Nothing here knows what the pipeline computes: it reads settings, metrics and predictions that git and DVC keep.
+::
 
-- ``spec``: experiments.yaml as typed objects: rungs and presets.
-- ``queue``: the runs of the ladder, through DVC's queue.
-- ``results``: metrics/ladder_runs.csv, what each run gave. ``analysis``: what each rung is worth.
-- ``significance``: paired tests. ``compare``: two runs side by side.
-- ``report``: the table of the ladder, as CSV, Markdown and text. ``claims``: the tutorial's claims, tested.
-- ``figures``: the ladder, and the test samples on which two runs differ.
+    before = load_group(Path("."), "default-*", PREDICTIONS, {"actual": str, "predicted": str})
+    after = load_group(Path("."), "deskew-*", PREDICTIONS, {"actual": str, "predicted": str})
+    compare(before, after, SCORES["accuracy"]).verdict
+
+Nothing here knows what the pipeline computes: it reads files of predictions that git and DVC keep.
+
+- ``runs``: runs and groups of runs, by the names of experiments and revisions.
+- ``scores``: per-sample scores: accuracy, log loss, Brier score, macro F1, any column.
+- ``significance``: the two-way test over seeds and samples, families of tests, margins.
+- ``planning``: how many seeds detect a difference; looks at more and more seeds.
+- ``compare``: two groups side by side. ``figures``: the samples on which two runs differ.
 """

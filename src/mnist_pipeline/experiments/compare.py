@@ -1,174 +1,165 @@
-"""Compare two runs from what git has of them: nothing is checked out, nothing is computed again."""
+"""Compare two runs, or two groups of runs, on the same test samples."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.files import read_csv
-from mnist_pipeline.core.statistics import wilson_interval
-from mnist_pipeline.core.yaml import flatten, parse_yaml
-from mnist_pipeline.experiments.significance import mcnemar
-from mnist_pipeline.provenance.dvc import parse_lock
-from mnist_pipeline.provenance.git import read_file, resolve
-from mnist_pipeline.provenance.paths import LOCK, PARAMS, PREDICTIONS, TEST_ARRAYS
+from mnist_pipeline.experiments.runs import Group, check_comparable
+from mnist_pipeline.experiments.scores import Score, scores_of
+from mnist_pipeline.experiments.significance import (
+    Estimate,
+    Scores,
+    Verdict,
+    compare_scores,
+    verdict_of,
+    verdict_with_margin,
+)
 
-WORKSPACE = "workspace"
-
-
-@dataclass(frozen=True)
-class EvaluatedRun:
-    """A run that was evaluated.
-
-    Attributes:
-        name: as the user gave it.
-        commit: its hash; None: the workspace.
-        test_data: MD5 of the test arrays on which it was evaluated.
-        actual: the class of every test sample, in order.
-        predicted: the predicted class of each.
-        params: its settings, by dotted name.
-    """
-
-    name: str
-    commit: str | None
-    test_data: str
-    actual: list[str]
-    predicted: list[str]
-    params: dict[str, Any]
-
-    @property
-    def correct(self) -> int:
-        """Count the samples that it classifies correctly."""
-        return sum(actual == predicted for actual, predicted in zip(self.actual, self.predicted, strict=True))
+MISSING = object()
 
 
 @dataclass(frozen=True)
 class ClassChange:
-    """One class: how many samples it has, how many each run gets right, and what changed."""
+    """One class: its samples, and the share of them that each side classifies correctly, the mean over its runs."""
 
     name: str
     samples: int
-    correct_before: int
-    correct_after: int
-    fixed: int
-    broken: int
+    correct_before: float
+    correct_after: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changed from one run to another.
+    """What changed from one group of runs to another.
 
     Attributes:
-        before: the first run.
+        before: the first group.
         after: the second.
-        fixed: indices of the samples that only the second gets right.
-        broken: indices of those that only the first gets right.
-        p: exact McNemar p-value: the probability of a split at least as uneven if both models are equally accurate.
-        classes: in the order of their names.
-        params: settings that differ: the name, the first run's value, the second's; None: it has no such setting.
+        score: that is compared.
+        means_before: mean score of each run of the first.
+        means_after: of the second.
+        estimate: of the difference, after minus before.
+        low, high: its 95 % interval.
+        margin: differences below it do not matter; None: every difference does.
+        verdict: of the second group.
+        fixed: for one run a side, indices of the samples that only the second classifies correctly.
+        broken: likewise, only the first.
+        classes: in the order of their names; none if the predictions have no classes.
+        params: settings that differ: the name, the first group's value, the second's; None: it has no such setting.
+        warnings: what the reader should know.
     """
 
-    before: EvaluatedRun
-    after: EvaluatedRun
+    before: Group
+    after: Group
+    score: Score
+    means_before: list[float]
+    means_after: list[float]
+    estimate: Estimate
+    low: float
+    high: float
+    margin: float | None
+    verdict: Verdict
     fixed: list[int]
     broken: list[int]
-    p: float
     classes: list[ClassChange]
     params: list[tuple[str, Any, Any]]
+    warnings: list[str]
 
     @property
-    def difference(self) -> float:
-        """The second's accuracy less the first's."""
-        return (len(self.fixed) - len(self.broken)) / len(self.before.actual)
+    def single(self) -> bool:
+        """Whether both sides are one run."""
+        return len(self.before.runs) == len(self.after.runs) == 1
 
 
-def accuracy_of(run: EvaluatedRun) -> tuple[float, float, float]:
-    """Return accuracy, 0-1, with the bounds of its 95 % interval by Wilson."""
-    return run.correct / len(run.actual), *wilson_interval(run.correct, len(run.actual))
+def compare(
+    before: Group, after: Group, score: Score, *, margin: float | None = None, paired: bool = False
+) -> Comparison:
+    """Compare two groups of runs.
 
-
-def load_run(repository: Path, name: str) -> EvaluatedRun:
-    """Read what was evaluated in the workspace, or in a git revision or an experiment.
-
-    Raises:
-        PipelineError: nothing has that name, or it has no predictions, or they are damaged, or are not those of its
-            dvc.lock.
-    """
-    if name == WORKSPACE:
-        commit = None
-        contents = {}
-        for path in (PREDICTIONS, LOCK, PARAMS):
-            if not (repository / path).exists():
-                raise PipelineError(f"{path}: no such file in the workspace; run dvc repro")
-            contents[path] = (repository / path).read_bytes()
-    else:
-        commit = resolve(repository, name)
-        contents = {path: read_file(repository, commit, path) for path in (PREDICTIONS, LOCK, PARAMS)}
-    evaluate = parse_lock(contents[LOCK], f"{LOCK} of {name}").get("evaluate")
-    if evaluate is None:
-        raise PipelineError(f"{name}: its {LOCK} has no stage evaluate; run dvc repro there")
-    locked = {entry["path"]: entry["md5"] for entry in (*evaluate["deps"], *evaluate["outs"])}
-    if locked.get(PREDICTIONS) != hashlib.md5(contents[PREDICTIONS], usedforsecurity=False).hexdigest():
-        raise PipelineError(
-            f"{name}: its {PREDICTIONS} is not what evaluate wrote according to its {LOCK}; run dvc repro there"
-        )
-    table = read_csv(contents[PREDICTIONS], {"actual": str, "predicted": str}, f"{PREDICTIONS} of {name}")
-    return EvaluatedRun(
-        name=name,
-        commit=commit,
-        test_data=locked.get(TEST_ARRAYS, ""),
-        actual=table["actual"].tolist(),
-        predicted=table["predicted"].tolist(),
-        params=flatten(parse_yaml(contents[PARAMS], f"{PARAMS} of {name}")),
-    )
-
-
-def compare(before: EvaluatedRun, after: EvaluatedRun) -> Comparison:
-    """Compare two runs on the same test samples.
+    Args:
+        before: the first group.
+        after: the second.
+        score: what to compare.
+        margin: differences of the score below it do not matter.
+        paired: whether runs with the same seed have the same weights, so that only the prediction differs.
 
     Raises:
-        PipelineError: they were evaluated on different data.
+        PipelineError: they are of different test sets, or cannot be paired.
     """
-    if before.test_data != after.test_data or before.actual != after.actual:
-        sides = "; ".join(
-            f"{run.name} on {len(run.actual)} samples ({TEST_ARRAYS} with MD5 {run.test_data[:10] or 'unknown'})"
-            for run in (before, after)
-        )
-        raise PipelineError(f"the two were evaluated on different data and cannot be compared: {sides}")
-    fixed: list[int] = []
-    broken: list[int] = []
-    rows = zip(before.actual, before.predicted, after.predicted, strict=True)
-    for index, (actual, first, second) in enumerate(rows):
-        if (first == actual) != (second == actual):
-            (fixed if second == actual else broken).append(index)
-    names = sorted({*before.params, *after.params}, key=[*before.params, *after.params].index)
+    warnings = check_comparable(before, after)
+    if paired:
+        before, after = _paired(before, after)
+    tables = [run.predictions for run in (*before.runs, *after.runs)]
+    scores = scores_of(score, tables)  # (runs, samples)
+    first, second = scores[: len(before.runs)], scores[len(before.runs) :]
+    estimate = compare_scores(first, second, paired=paired and len(first) > 1)
+    oriented = estimate if score.higher_is_better else estimate.reversed()
+    verdict = verdict_of(*oriented.interval()) if margin is None else verdict_with_margin(oriented, margin)
+    low, high = estimate.interval()
+    classified = all(_classified(table) for table in tables)
+    fixed, broken = _changed(before, after) if classified and len(scores) == 2 else ([], [])
     return Comparison(
         before=before,
         after=after,
+        score=score,
+        means_before=first.mean(axis=1).tolist(),
+        means_after=second.mean(axis=1).tolist(),
+        estimate=estimate,
+        low=low,
+        high=high,
+        margin=margin,
+        verdict=verdict,
         fixed=fixed,
         broken=broken,
-        p=mcnemar(len(fixed), len(broken)),
-        classes=_by_class(before, after, fixed, broken),
-        params=[
-            (name, before.params.get(name), after.params.get(name))
-            for name in names
-            if before.params.get(name) != after.params.get(name)
-        ],
+        classes=_by_class(before, after) if classified else [],
+        params=_differing_settings(before, after),
+        warnings=warnings,
     )
 
 
-def _by_class(before: EvaluatedRun, after: EvaluatedRun, fixed: list[int], broken: list[int]) -> list[ClassChange]:
-    samples = Counter(before.actual)
-    correct_before, correct_after = (
-        Counter(actual for actual, predicted in zip(run.actual, run.predicted, strict=True) if actual == predicted)
-        for run in (before, after)
-    )
-    was_fixed, was_broken = (Counter(before.actual[index] for index in some) for some in (fixed, broken))
+def _paired(before: Group, after: Group) -> tuple[Group, Group]:
+    """Return the runs of both groups whose seeds both have, in the order of the seeds."""
+    sides = [{run.params.get("train.seed"): run for run in group.runs} for group in (before, after)]
+    common = sorted(seed for seed in sides[0].keys() & sides[1].keys() if seed is not None)
+    if len(common) < 2:
+        raise PipelineError(f"{before.name} and {after.name} have {len(common)} seeds in common; pairing needs two")
+    first, second = (tuple(side[seed] for seed in common) for side in sides)
+    return Group(before.name, first), Group(after.name, second)
+
+
+def _classified(table: pd.DataFrame) -> bool:
+    """Return whether predictions are of classes: text or integers, not the real numbers of a regression."""
+    return all(name in table and table[name].dtype.kind != "f" for name in ("actual", "predicted"))
+
+
+def _correct(group: Group) -> Scores:
+    return np.stack([(run.predictions["actual"] == run.predictions["predicted"]).to_numpy(float) for run in group.runs])
+
+
+def _changed(before: Group, after: Group) -> tuple[list[int], list[int]]:
+    difference = _correct(after)[0] - _correct(before)[0]
+    return np.flatnonzero(difference > 0).tolist(), np.flatnonzero(difference < 0).tolist()
+
+
+def _by_class(before: Group, after: Group) -> list[ClassChange]:
+    actual = before.runs[0].predictions["actual"].to_numpy()
+    first, second = _correct(before).mean(axis=0), _correct(after).mean(axis=0)  # (samples,)
     return [
-        ClassChange(name, samples[name], correct_before[name], correct_after[name], was_fixed[name], was_broken[name])
-        for name in sorted(samples)
+        ClassChange(str(name), int((actual == name).sum()), first[actual == name].mean(), second[actual == name].mean())
+        for name in sorted(set(actual))
+    ]
+
+
+def _differing_settings(before: Group, after: Group) -> list[tuple[str, Any, Any]]:
+    first, second = before.settings, after.settings
+    names = list(dict.fromkeys([*first, *second]))
+    return [
+        (name, first.get(name), second.get(name))
+        for name in names
+        if first.get(name, MISSING) != second.get(name, MISSING)
     ]

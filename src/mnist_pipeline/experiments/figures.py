@@ -1,69 +1,17 @@
-"""The ladder, seed by seed, and the test samples on which two runs differ."""
+"""The test samples on which two runs differ."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from mnist_pipeline.experiments.analysis import RungResult
 from mnist_pipeline.experiments.compare import Comparison
-from mnist_pipeline.experiments.results import RunResult
-from mnist_pipeline.figures.style import BLUE, GREEN, GREY, ORANGE, draw_images, new_figure
+from mnist_pipeline.figures.style import draw_images, new_figure
 
-COLOURS = {"better": GREEN, "worse": ORANGE, "inconclusive": GREY}
 COLUMNS, ROWS = 12, 2  # of images
-
-
-def draw_ladder(results: list[RungResult], runs: list[RunResult]) -> Figure:
-    """Draw a row for each rung, the first at the top; errors on a logarithmic axis, fewer to the right."""
-    figure = new_figure(13, 1.6 + 0.42 * len(results))
-    axes = figure.subplots()
-    for row, result in enumerate(results):
-        _draw_rung(axes, row, result, [run for run in runs if run.rung == result.rung])
-    names = [f"{each.title} ({each.rung})  –  {100 * each.accuracy:.2f} %" for each in results]
-    axes.set_yticks(range(len(results)), names)
-    axes.set_ylim(len(results) - 0.5, -0.5)
-    axes.set_xscale("log")
-    axes.invert_xaxis()
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    low, high = axes.get_xlim()[::-1]
-    axes.set_xticks([tick for tick in (0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 50) if low <= tick <= high])
-    axes.set_xlabel("test error, logarithmic (fewer errors to the right)")
-    figure.suptitle("Test error of each rung by seed, and percentage points gained over the rung it builds on")
-    handles = [
-        axes.plot([], [], ".", color=BLUE, alpha=0.5, markersize=9, label="one seed")[0],
-        axes.plot([], [], "|", color=BLUE, markersize=12, markeredgewidth=2.5, label="mean")[0],
-        axes.plot([], [], "D", markerfacecolor="none", markeredgecolor=ORANGE, linestyle="", label="published")[0],
-    ]
-    axes.legend(handles=handles, loc="lower left")
-    return figure
-
-
-def _draw_rung(axes: Axes, row: int, result: RungResult, runs: list[RunResult]) -> None:
-    dots = [100 * (1 - run.accuracy) for run in runs]
-    axes.plot(dots, [row] * len(dots), ".", color=BLUE, alpha=0.35, markersize=7)
-    mean = 100 * (1 - result.accuracy)
-    axes.plot(mean, row, "|", color=BLUE, markersize=18, markeredgewidth=2.5)
-    if (published := _number(result.published)) is not None:
-        axes.plot(100 * (1 - published), row, "D", markerfacecolor="none", markeredgecolor=ORANGE, markersize=8)
-    if (change := result.change) is not None:
-        axes.annotate(
-            f"{change.verdict} {100 * change.difference.mean:+.2f} on {result.builds_on}",
-            (1.01, row),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            color=COLOURS[change.verdict],
-        )
-
-
-def _number(published: float | str | None) -> float | None:
-    return float(published.removeprefix("about ")) if isinstance(published, str) else published
 
 
 def draw_changes(comparison: Comparison, images: NDArray[np.uint8]) -> Figure:
@@ -73,14 +21,15 @@ def draw_changes(comparison: Comparison, images: NDArray[np.uint8]) -> Figure:
         comparison: of two runs.
         images: of all test samples, (n, side, side), 0-255.
     """
-    before, after = comparison.before, comparison.after
+    before, after = comparison.before.runs[0].predictions, comparison.after.runs[0].predictions
+    names = comparison.before.name, comparison.after.name
     figure = new_figure(12, 6.6)
     parts: Any = figure.subfigures(2, 1)
     for part, indices, what in zip(parts, (comparison.fixed, comparison.broken), ("fixed", "broken"), strict=True):
         shown = indices[: COLUMNS * ROWS]
-        captions = [f"{before.actual[i]}: {before.predicted[i]} → {after.predicted[i]}" for i in shown]
+        captions = [f"{before['actual'][i]}: {before['predicted'][i]} → {after['predicted'][i]}" for i in shown]
         if shown:
             draw_images(part, images[shown], captions, COLUMNS)
         some = f", the first {len(shown)}" if len(shown) < len(indices) else ""
-        part.suptitle(f"{len(indices)} images {what} by {after.name}{some} (class: {before.name} → {after.name})")
+        part.suptitle(f"{len(indices)} images {what} by {names[1]}{some} (class: {names[0]} → {names[1]})")
     return figure

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 
+from mnist_pipeline.core.files import write_csv
 from mnist_pipeline.models.classifier import BATCH_SIZE, Classifier, device_of
 
 SHIFTS = 4  # up, down, left, right
@@ -19,6 +25,8 @@ def predict(classifier: Classifier, images: Tensor) -> Tensor:
     classifier.eval()
     device = device_of(classifier)
     with torch.inference_mode():
+        if not len(images):
+            return torch.zeros(0, len(classifier.classes), device=device)
         return torch.cat([predict_batch(classifier, batch.to(device)) for batch in torch.split(images, BATCH_SIZE)])
 
 
@@ -50,3 +58,28 @@ def _shifted(images: Tensor, pixels: int) -> list[Tensor]:
     padded = F.pad(images, (pixels, pixels, pixels, pixels))  # (n, side + 2 pixels, side + 2 pixels)
     corners = ((2 * pixels, pixels), (0, pixels), (pixels, 2 * pixels), (pixels, 0))
     return [padded[:, top : top + side, left : left + side] for top, left in corners]
+
+
+def write_predictions(
+    path: Path, labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
+) -> None:
+    """Write a row for each sample: label, prediction and the sample's scores, of which metrics are the means.
+
+    Args:
+        path: of the CSV: ``index``, ``actual``, ``predicted``, ``confidence`` (probability of the predicted class),
+            ``log_loss`` (nats) and ``brier`` (sum of squares over all classes, 0-2).
+        labels: indices into ``classes``, (n,).
+        probabilities: (n, classes), each row with the sum 1.
+        classes: the name of each class.
+    """
+    predicted = probabilities.argmax(axis=1)
+    of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    log_loss = -np.log(np.maximum(of_label, np.finfo(np.float64).eps))
+    brier = (probabilities**2).sum(axis=1) - 2 * of_label + 1
+    columns = (labels, predicted, probabilities.max(axis=1), log_loss, brier)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    write_csv(
+        path,
+        ["index", "actual", "predicted", "confidence", "log_loss", "brier"],
+        ([index, classes[label], classes[best], *scores] for index, (label, best, *scores) in enumerate(rows)),
+    )

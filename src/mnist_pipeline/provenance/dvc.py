@@ -62,23 +62,35 @@ def _cache_folder(repository: Path) -> Path:
     return repository / run_dvc(repository, "cache", "dir").strip() / "files" / "md5"
 
 
-def cached_output(repository: Path, commit: str, stage: str, path: str) -> Path:
-    """Return where DVC's cache has an output of a stage as it was in a commit.
+def cached_output(repository: Path, commit: str, path: str) -> Path:
+    """Return where DVC's cache has an output as it was in a commit.
 
     Raises:
         RevisionError: the commit has no dvc.lock, or no such output.
         PipelineError: the file is not in the cache.
     """
-    outs = stages_of(repository, commit).get(stage, {}).get("outs", [])
+    outs = [out for stage in stages_of(repository, commit).values() for out in stage.get("outs", [])]
     hashes = [out["md5"] for out in outs if out["path"] == path]
     if not hashes:
-        raise RevisionError(f"stage {stage} of commit {commit[:10]} has no output {path}")
+        raise RevisionError(f"no stage of commit {commit[:10]} has the output {path}")
     cached: Path = _cache_folder(repository) / hashes[0][:2] / hashes[0][2:]
     if not cached.exists():
         raise PipelineError(
             f"{path} of commit {commit[:10]} is not in DVC's cache; check that commit out and run dvc pull or dvc repro"
         )
     return cached
+
+
+def read_output(repository: Path, commit: str, path: str) -> bytes:
+    """Return the content of a file as it was in a commit: from git, or else from DVC's cache.
+
+    Raises:
+        PipelineError: neither has it.
+    """
+    try:
+        return read_file(repository, commit, path)
+    except RevisionError:
+        return cached_output(repository, commit, path).read_bytes()
 
 
 @dataclass(frozen=True)

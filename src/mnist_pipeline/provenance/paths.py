@@ -4,8 +4,10 @@ from __future__ import annotations
 
 PARAMS = "params.yaml"
 LOCK = "dvc.lock"
+PACKAGES = "requirements.lock"
 MODEL = "models/classifier.safetensors"
 PREDICTIONS = "metrics/predictions.csv"
+VALIDATION_PREDICTIONS = "models/validation_predictions.csv"
 STEPS = "models/steps.csv"
 TEST_ARRAYS = "data/prepared/test.safetensors"
 TEST_METRICS = "metrics/test.json"

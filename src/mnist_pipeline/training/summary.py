@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.statistics import mean_and_std
@@ -16,7 +17,7 @@ from mnist_pipeline.models.registry import count_macs
 from mnist_pipeline.params.run import TrainParams
 from mnist_pipeline.training.augmentation import SHARING, Augmentation
 from mnist_pipeline.training.batches import Samples, derive_seed
-from mnist_pipeline.training.scoring import score
+from mnist_pipeline.training.scoring import loss_and_accuracy
 from mnist_pipeline.training.state import History
 
 EXAMPLES, EXAMPLE_VARIANTS = 8, 11
@@ -36,12 +37,14 @@ def scaling_of(train: Samples, name: str) -> Scaling:
     return Scaling(mean, std)
 
 
-def summarise(classifier: Classifier, train: Samples, validation: Samples, history: History) -> dict[str, Any]:
-    """Return the metrics of a training run: validation, the last epoch, and sizes."""
+def summarise(
+    classifier: Classifier, train: Samples, validation: Samples, outputs: Tensor, history: History
+) -> dict[str, Any]:
+    """Return the metrics of a training run: validation, by its outputs (n, classes), the last epoch, and sizes."""
     last = history.epochs[-1]
     loss, accuracy = None, None
     if len(validation):
-        loss, accuracy = score(classifier, validation)
+        loss, accuracy = loss_and_accuracy(classifier, outputs, validation.labels.to(outputs.device))
     return {
         "validation_accuracy": accuracy,
         "validation_loss": loss,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import astuple, dataclass, fields
@@ -13,11 +14,11 @@ import pandas as pd
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import DECIMALS, read_csv, write_csv
-from mnist_pipeline.experiments.queue import finished, seconds_of
-from mnist_pipeline.experiments.spec import Ladder, Run
-from mnist_pipeline.provenance.dvc import cached_output
-from mnist_pipeline.provenance.git import read_file
-from mnist_pipeline.provenance.paths import PREDICTIONS, STEPS, TRAIN_METRICS
+from mnist_pipeline.ladder.queue import DECISIVE_STAGES, finished, seconds_of
+from mnist_pipeline.ladder.spec import Ladder, Run
+from mnist_pipeline.provenance.dvc import cached_output, stages_of
+from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file
+from mnist_pipeline.provenance.paths import PACKAGES, PREDICTIONS, STEPS, TRAIN_METRICS
 
 RUNS = Path("metrics/ladder_runs.csv")
 
@@ -37,6 +38,9 @@ class RunResult:
         early_loss: mean loss of the first epoch's steps, over that of a uniform prediction; None: train.log_every
             kept none of them.
         swing: standard deviation of the last epoch's losses, over the same; None: fewer than two were kept.
+        code: hash of the code that made it.
+        packages: hash of requirements.lock at that time.
+        data: hash of the training and test data.
         wrong: the test samples that it got wrong, by index.
     """
 
@@ -49,7 +53,15 @@ class RunResult:
     seconds: float | None
     early_loss: float | None
     swing: float | None
+    code: str
+    packages: str
+    data: str
     wrong: tuple[int, ...]
+
+    @property
+    def provenance(self) -> tuple[str, str, str, int]:
+        """What it was made of beside its settings: runs are compared only where this is equal."""
+        return self.code, self.packages, self.data, self.samples
 
 
 COLUMNS = {
@@ -62,6 +74,9 @@ COLUMNS = {
     "seconds": float,
     "early_loss": float,
     "swing": float,
+    "code": str,
+    "packages": str,
+    "data": str,
     "wrong": str,
 }
 
@@ -102,24 +117,30 @@ def gather(repository: Path, ladder: Ladder, recorded: list[RunResult]) -> list[
         ladder: the rungs.
         recorded: the table so far; runs of other params than a rung has now are left out.
     """
-    earlier = {(run.rung, run.seed): run for run in recorded}
-    seeds = {name: max([number, *(run.seed + 1 for run in recorded if run.rung == name)])
-             for name, number in ladder.seeds.items()}  # fmt: skip
-    runs = [Run(name, seed) for name, number in seeds.items() for seed in range(number)]
-    here = finished(repository, ladder, runs)
-    result = []
-    for run in runs:
-        before = earlier.get((run.rung, run.seed))
-        if before is not None and before.params != ladder.digest(run):
-            before = None
-        if run in here:
-            result.append(_from_experiment(repository, ladder, run, here[run], before))
-        elif before is not None:
-            result.append(before)
-    return result
+    here = {(run.rung, run.seed): run for run in results_here(repository, ladder, recorded)}
+    earlier = {
+        (run.rung, run.seed): run
+        for run in recorded
+        if run.rung in ladder.rungs and run.params == ladder.digest(Run(run.rung, run.seed))
+    }
+    order = list(ladder.rungs)
+    keys = sorted(here.keys() | earlier.keys(), key=lambda key: (order.index(key[0]), key[1]))
+    return [here.get(key) or earlier[key] for key in keys]
 
 
-def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, before: RunResult | None) -> RunResult:
+def results_here(repository: Path, ladder: Ladder, recorded: list[RunResult]) -> list[RunResult]:
+    """Read the results of the experiments here that belong to the rungs as they are now, however many seeds."""
+    seconds = {(run.rung, run.seed, run.params): run.seconds for run in recorded}
+    named = (name.rpartition("-") for name in commits_by_name(repository))
+    runs = [Run(rung, int(seed)) for rung, _, seed in named if rung in ladder.rungs and seed.isdecimal()]
+    found = finished(repository, ladder, runs)
+    return [
+        _from_experiment(repository, ladder, run, commit, seconds.get((run.rung, run.seed, ladder.digest(run))))
+        for run, commit in found.items()
+    ]
+
+
+def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, known: float | None) -> RunResult:
     training = json.loads(read_file(repository, commit, TRAIN_METRICS))
     predictions = read_csv(
         read_file(repository, commit, PREDICTIONS), {"index": int, "actual": str, "predicted": str}, PREDICTIONS
@@ -134,17 +155,35 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, be
         accuracy=round(1 - len(wrong) / len(predictions), DECIMALS),
         validation_accuracy=training["validation_accuracy"],
         samples=len(predictions),
-        seconds=seconds if seconds is not None or before is None else before.seconds,
+        seconds=known if seconds is None else seconds,
         early_loss=early_loss,
         swing=swing,
+        **provenance_of(repository, commit),
         wrong=wrong,
     )
+
+
+def provenance_of(repository: Path, commit: str) -> dict[str, str]:
+    """Return hashes of the code, the packages and the data of a commit's results: ``code``, ``packages``, ``data``."""
+    deps = {
+        dep["path"]: dep.get("md5", "")
+        for name in DECISIVE_STAGES
+        for dep in stages_of(repository, commit).get(name, {}).get("deps", [])
+    }
+    objects = object_hashes(repository, commit, sorted(deps))
+    packages = objects.pop(PACKAGES, "")
+    data = {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
+    return {"code": _digest(objects), "packages": packages[:12], "data": _digest(data)}
+
+
+def _digest(content: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) -> tuple[float | None, float | None]:
     """Return mean loss of the first epoch's steps and standard deviation of the last's, over the uniform loss."""
     try:
-        steps = read_csv(cached_output(repository, commit, "train", STEPS), {"step": int, "loss": float})
+        steps = read_csv(cached_output(repository, commit, STEPS), {"step": int, "loss": float})
     except PipelineError as error:
         raise PipelineError(f"experiment {run.name}: {error}") from None
     params = ladder.params_of(run)

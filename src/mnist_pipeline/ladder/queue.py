@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.experiments.spec import Ladder, Run
+from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_status, run_dvc, stages_of
 from mnist_pipeline.provenance.git import (
     changed_files,
@@ -211,7 +211,7 @@ def _remove_others(repository: Path, name: str, commit: str) -> None:
 
 def _keep_seconds(repository: Path, task: Task | None, commit: str) -> float | None:
     """Return how long training took, from what the run printed, and keep it for reports."""
-    found = re.findall(r"^train: \d+ epochs in ([0-9.]+) s$", _log(repository, task), re.MULTILINE)
+    found = re.findall(r"^train: \d+ epochs in ([0-9.]+) s\b", _log(repository, task), re.MULTILINE)
     if not found:
         return None
     folder = repository / SECONDS_FOLDER

@@ -6,54 +6,46 @@ from pathlib import Path
 
 from mnist_pipeline.core.files import write_csv, write_text
 from mnist_pipeline.core.tables import between_marks, markdown_table, text_table
-from mnist_pipeline.experiments.analysis import RungResult, analyse
-from mnist_pipeline.experiments.claims import Claim, claims
-from mnist_pipeline.experiments.results import RunResult
-from mnist_pipeline.experiments.spec import Ladder
+from mnist_pipeline.ladder.analysis import RungResult, analyse
+from mnist_pipeline.ladder.claims import Claim, claims
+from mnist_pipeline.ladder.results import RunResult
+from mnist_pipeline.ladder.spec import Ladder
 
 TABLE = Path("metrics/ladder.csv")
 FIGURE = Path("metrics/figures/ladder.png")
 PAGE = Path("docs/ladder.md")
 
 COLUMNS = (
-    "rung", "builds_on", "published", "seeds", "accuracy", "sd", "wilson_low", "wilson_high", "validation_accuracy",
-    "difference", "difference_low", "difference_high", "p_seeds", "p_seeds_holm", "p_samples", "p_samples_holm",
-    "detectable", "verdict", "seconds",
+    "rung", "builds_on", "family", "published", "seeds", "accuracy", "std", "wilson_low", "wilson_high",
+    "validation_accuracy", "difference", "difference_low", "difference_high", "p", "p_holm", "verdict", "look",
+    "seconds",
 )  # fmt: skip
 
 
 def write_report(ladder: Ladder, runs: list[RunResult]) -> list[RungResult]:
     """Write the table, the figure and the page; return the results that they show."""
-    from mnist_pipeline.experiments.figures import draw_ladder
     from mnist_pipeline.figures.style import save_figure
+    from mnist_pipeline.ladder.figures import draw_ladder
 
     found = analyse(ladder, runs)
-    write_csv(TABLE, COLUMNS, map(row_of, found))
+    write_csv(TABLE, COLUMNS, (row_of(ladder, each) for each in found))
     save_figure(FIGURE, draw_ladder(found, runs))
     write_text(PAGE, with_sections(PAGE.read_text("utf-8"), ladder, runs))
     return found
 
 
-def row_of(result: RungResult) -> list[object]:
+def row_of(ladder: Ladder, result: RungResult) -> list[object]:
     """Return a row of the CSV table; p-values as text with two digits, since they can be tiny."""
     change = result.change
-    tested: list[object] = [None] * 8
+    tested: list[object] = [None] * 7
     if change is not None:
-        difference = change.difference
-        tested = [
-            difference.mean,
-            difference.low,
-            difference.high,
-            _p(difference.p),
-            _p(change.p_seeds_corrected),
-            _p(change.p_samples),
-            _p(change.p_samples_corrected),
-            change.detectable,
-        ]
-    seconds = None if result.seconds is None else round(result.seconds, 1)
+        each = change.tested
+        look = change.runs_after if change.decided else None
+        tested = [change.estimate.difference, each.low, each.high, _p(each.p), _p(each.p_corrected), each.verdict, look]
     return [
         result.rung,
         result.builds_on,
+        ladder.rungs[result.rung].family,
         result.published,
         result.seeds,
         result.accuracy,
@@ -62,17 +54,16 @@ def row_of(result: RungResult) -> list[object]:
         result.high,
         result.validation_accuracy,
         *tested,
-        None if change is None else change.verdict,
-        seconds,
+        None if result.seconds is None else round(result.seconds, 1),
     ]
 
 
-def _p(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2g}"
+def _p(value: float) -> str:
+    return f"{value:.2g}"
 
 
-def _readable_p(value: float | None) -> str:
-    return "–" if value is None else "< 1e-6" if value < 1e-6 else f"{value:.2g}"
+def _readable_p(value: float) -> str:
+    return "< 1e-6" if value < 1e-6 else f"{value:.2g}"
 
 
 def with_sections(text: str, ladder: Ladder, runs: list[RunResult]) -> str:
@@ -85,26 +76,28 @@ def with_sections(text: str, ladder: Ladder, runs: list[RunResult]) -> str:
 
 def table(found: list[RungResult]) -> str:
     """Return the table in Markdown."""
-    header = ["rung", "published", "test accuracy (seeds)", "Wilson 95 %", "points gained", "p seeds, samples"]
-    return markdown_table([[*header, "verdict", "s"], *map(cells_of, found)])
+    header = ["rung", "published", "test accuracy (seeds)", "Wilson 95 %", "points gained", "p (Holm)", "verdict", "s"]
+    return markdown_table([header, *map(cells_of, found)])
 
 
 def cells_of(result: RungResult) -> list[str]:
     """Return the cells of a rung."""
     std = "" if result.std is None else f" ± {result.std:.4f}"
+    added = f", {result.unplanned} not planned" if result.unplanned else ""
+    added += f", {result.left_out} of other code left out" if result.left_out else ""
     gained = p = verdict = ""
     if (change := result.change) is not None:
-        difference = change.difference
-        interval = "" if difference.low is None else f" ({100 * difference.low:+.2f} to {100 * difference.high:+.2f})"  # type: ignore[operator]
-        gained = f"{100 * difference.mean:+.2f}{interval} on `{result.builds_on}`"
-        p = f"{_readable_p(change.p_seeds_corrected)}, {_readable_p(change.p_samples_corrected)}"
-        verdict = change.verdict
-        if change.verdict == "inconclusive" and change.detectable is not None:
-            verdict += f" (below {100 * change.detectable:.2f})"
+        each = change.tested
+        interval = f"({100 * each.low:+.2f} to {100 * each.high:+.2f})"
+        gained = f"{100 * change.estimate.difference:+.2f} {interval} on `{result.builds_on}`"
+        p = _readable_p(each.p_corrected)
+        verdict = each.verdict + (f" (decided at {change.runs_after} seeds)" if change.decided else "")
+    elif result.builds_on is not None:
+        verdict = "not compared: too few runs, or other code or data"
     return [
-        f"`{result.rung}`: {result.title}",
+        f"`{result.rung}`: {result.title}" + (" (other code)" if result.other_code else ""),
         "" if result.published is None else str(result.published),
-        f"{result.accuracy:.4f}{std} ({result.seeds})",
+        f"{result.accuracy:.4f}{std} ({result.seeds}{added})",
         f"{result.low:.4f}–{result.high:.4f}",
         gained,
         p,
@@ -115,10 +108,13 @@ def cells_of(result: RungResult) -> list[str]:
 
 def list_of_claims(found: list[Claim]) -> str:
     """Return a numbered list in Markdown."""
-    return "\n".join(
-        f"{number}. *{claim.text}* **{claim.verdict[0].upper()}{claim.verdict[1:]}**: {claim.numbers}."
-        for number, claim in enumerate(found, start=1)
-    )
+    lines = []
+    for number, claim in enumerate(found, start=1):
+        parts = [
+            f"{part.text}: **{verdict}** ({part.numbers}, p = {_readable_p(part.p)})" for part, verdict in claim.parts
+        ]
+        lines.append(f"{number}. *{claim.text}* {'; '.join(parts).replace('p = <', 'p <')}.")
+    return "\n".join(lines)
 
 
 def describe(found: list[RungResult]) -> str:

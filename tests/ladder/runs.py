@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mnist_pipeline.experiments.results import RunResult
-from mnist_pipeline.experiments.spec import Ladder, load_ladder
+from mnist_pipeline.ladder.results import RunResult
+from mnist_pipeline.ladder.spec import Ladder, load_ladder
 from tests.conftest import PARAMS
 
 SAMPLES = 2000
@@ -29,16 +29,19 @@ def make_run(rung: str, seed: int, wrong: set[int], **changes: Any) -> RunResult
         seconds=3.0,
         early_loss=0.5,
         swing=0.2,
+        code="c" * 12,
+        packages="p" * 12,
+        data="d" * 12,
         wrong=tuple(sorted(wrong)),
     )
     return replace(run, **changes)
 
 
-def random_runs(rung: str, errors: float, number: int, generator: int) -> list[RunResult]:
+def random_runs(rung: str, errors: float, number: int, generator: int, **changes: Any) -> list[RunResult]:
     """Runs that each get a sample wrong with this probability, apart from the hard ones."""
     random = np.random.default_rng(generator)
     wrong = [set(np.flatnonzero(random.random(SAMPLES) < errors).tolist()) for _ in range(number)]
-    return [make_run(rung, seed, HARD | each) for seed, each in enumerate(wrong)]
+    return [make_run(rung, seed, HARD | each, **changes) for seed, each in enumerate(wrong)]
 
 
 def make_ladder(folder: Path, rungs: dict[str, Any], params: Path = PARAMS, **content: Any) -> Ladder:

@@ -13,10 +13,10 @@ import pytest
 
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.experiments import queue
-from mnist_pipeline.experiments.queue import Outcome, check_ready, finished, run_all, seconds_of
-from mnist_pipeline.experiments.spec import Ladder, Run, load_ladder
-from tests.experiments.runs import make_ladder
+from mnist_pipeline.ladder import queue
+from mnist_pipeline.ladder.queue import Outcome, check_ready, finished, run_all, seconds_of
+from mnist_pipeline.ladder.spec import Ladder, Run, load_ladder
+from tests.ladder.runs import make_ladder
 from tests.repository import ROWS, Repository, git, make_experiment, make_quick_repository
 
 RUNGS: dict[str, Any] = {

@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import read_yaml
@@ -31,6 +31,10 @@ class Rung(Section):
         overrides: new values of keys of params.yaml, such as {"model.loss": "bce"}.
         published: the test accuracy that the source gives, such as 0.9031 or "about 0.97".
         seeds: how many runs, with train.seed 0, 1, ...; None: as many as the ladder says.
+        family: the tests that its verdict is corrected with; rungs that name none are a family of their own.
+        paired: whether runs of the same seed have the same weights as on the rung below, so that only the prediction
+            differs and seeds are paired.
+        looks: numbers of seeds at which ``mnist ladder run --until-decided`` may stop, declared beforehand.
     """
 
     title: str
@@ -39,6 +43,15 @@ class Rung(Section):
     overrides: Annotated[dict[str, Value], Field(default_factory=dict)]
     published: Annotated[float, Field(ge=0, le=1)] | Annotated[str, Field(pattern=r"^about 0\.\d+$")] | None = None
     seeds: Annotated[int, Field(ge=1, le=1000)] | None = None
+    family: Name = "own"
+    paired: bool = False
+    looks: Annotated[tuple[Annotated[int, Field(ge=2, le=1000)], ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _looks_rise(self) -> Self:
+        if list(self.looks) != sorted(set(self.looks)):
+            raise ValueError(f"looks must rise, such as [5, 10, 20], was {list(self.looks)}")
+        return self
 
 
 class Preset(Section):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.experiments.spec import Run, load_ladder
+from mnist_pipeline.ladder.spec import Run, load_ladder
 from tests.conftest import PARAMS
-from tests.experiments.runs import make_ladder
+from tests.ladder.runs import make_ladder
 
 
 def test_a_rung_inherits_the_overrides_of_those_it_builds_on(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.experiments.queue import SECONDS_FOLDER
-from mnist_pipeline.experiments.results import gather, read_runs, uniform_loss, write_runs
-from mnist_pipeline.experiments.spec import Ladder, Run
-from tests.experiments.runs import make_ladder, make_run
+from mnist_pipeline.ladder.queue import SECONDS_FOLDER
+from mnist_pipeline.ladder.results import gather, read_runs, uniform_loss, write_runs
+from mnist_pipeline.ladder.spec import Ladder, Run
+from tests.ladder.runs import make_ladder, make_run
 from tests.repository import Repository, make_experiment, make_quick_repository
 
 RUNGS = {
@@ -71,7 +71,8 @@ def load(repository: Repository) -> Ladder:
 
 def test_results_are_gathered_from_experiments(repository: Repository) -> None:
     ladder = load(repository)
-    (base,) = gather(repository.path, ladder, [])
+    base, added = gather(repository.path, ladder, [])  # a seed beyond those of the file counts, too
+    assert (added.rung, added.seed) == ("whole", 1)
     assert (base.rung, base.seed, base.params) == ("base", 0, ladder.digest(Run("base", 0)))
     assert (base.accuracy, base.samples, base.wrong) == (0.1, 20, tuple(range(2, 20)))
     assert (base.validation_accuracy, base.seconds) == (0.5, 2.5)
@@ -112,4 +113,4 @@ def test_the_report_has_the_results(
     main(["ladder", "report"])
     assert capsys.readouterr().out.splitlines()[1].startswith("base")
     assert "| `base`: Base |" in (repository.path / "docs" / "ladder.md").read_text("utf-8")
-    assert [run.rung for run in read_runs(repository.path / "metrics" / "ladder_runs.csv")] == ["base"]
+    assert [run.rung for run in read_runs(repository.path / "metrics" / "ladder_runs.csv")] == ["base", "whole"]
