@@ -35,7 +35,7 @@ def difference(one: NDArray[Any], other: NDArray[Any]) -> float:
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("digit", ["1", "4", "8"])
+@pytest.mark.parametrize("digit", ["0", "1", "4"])
 def test_every_style_gets_the_form_of_mnist(style: str, digit: str) -> None:
     image = preprocess(read_photo(encoded(STYLES[style](digit))), 28)
     assert image.shape == (28, 28)

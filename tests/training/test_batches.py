@@ -8,7 +8,7 @@ import torch
 
 from mnist_pipeline.models.classifier import UNIT, new_classifier
 from mnist_pipeline.training import batches
-from mnist_pipeline.training.batches import Blocks, Samples, epoch_order, to_samples
+from mnist_pipeline.training.batches import Blocks, Samples, derive_seed, epoch_order, to_samples
 from tests.conftest import DIGITS, synthetic_dataset
 from tests.training.runs import SMALL, MakeParams, samples, untrained
 
@@ -78,3 +78,4 @@ def test_an_epochs_order_is_that_of_the_file_or_depends_on_the_seed_and_the_epoc
     assert all(sorted(order.tolist()) == list(range(50)) for order in orders)
     assert len({tuple(order.tolist()) for order in orders}) == 5
     assert epoch_order(50, make_params({"train.shuffle": False}).train, 2).tolist() == list(range(50))
+    assert max(derive_seed(0, epoch) for epoch in range(50)) < 2**63
