@@ -272,8 +272,8 @@ def ladder_lines(found: dict[str, Any]) -> list[str]:
 def verdict_lines(found: dict[str, Any]) -> list[str]:
     """Return the figures of the simulated verdicts: the range over the scenarios, by the number of seeds."""
 
-    def shares(name: str, gain: bool) -> str:
-        rows = [row for row in found["rows"] if bool(row["gain"]) == gain]
+    def shares(name: str, gain: float) -> str:
+        rows = [row for row in found["rows"] if row["gain"] == gain]
         ranges = []
         for seeds in (3, 5, 10, 20):
             values = [100 * row[f"{name} {seeds}"] for row in rows]
@@ -281,15 +281,16 @@ def verdict_lines(found: dict[str, Any]) -> list[str]:
         return ", ".join(ranges)
 
     stopped = [100 * row["sequential"] for row in found["rows"] if not row["gain"]]
-    what = f"{found['repetitions']:,} repetitions, {len(found['rows']) // 2} scenarios, %"
+    what = f"{found['repetitions']:,} repetitions, {len(found['rows']) // 3} scenarios, %"
     return [
-        f"| two-way test, false differences ({what}) | 3.5–6.0 | {shares('found', False)} |",
-        f"| two-way test, interval covers the truth | 93.5–97 | {shares('covered', False)} |",
-        f"| the rule before it (two separate tests), false differences | | {shares('two tests', False)} |",
-        f"| power for 0.3 points | | {shares('found', True)} |",
-        f"| the same, by the rule before it | | {shares('two tests', True)} |",
+        f"| two-way test, false differences ({what}) | 3.5–6.0 | {shares('found', 0)} |",
+        f"| two-way test, interval covers the truth | 93.5–97 | {shares('covered', 0)} |",
+        f"| the rule before it (two separate tests), false differences | | {shares('two tests', 0)} |",
+        f"| power for 0.3 points | | {shares('found', 0.003)} |",
+        f"| the same, by the rule before it | | {shares('two tests', 0.003)} |",
         f"| looks at 5, 10 and 20 seeds: false differences | ≤ 6 | {min(stopped):.1f}–{max(stopped):.1f} |",
-        f"| equivalence at a margin of 0.3 points, true difference 0.3 | ≤ 6 | {shares('equivalent', True)} |",
+        f"| equivalent at a margin of 0.1 points, true difference 0.1 | ≤ 6 | {shares('equivalent', 0.001)} |",
+        f"| equivalent at a margin of 0.3 points, true difference 0.3 | ≤ 6 | {shares('equivalent', 0.003)} |",
     ]
 
 

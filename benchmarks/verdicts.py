@@ -26,7 +26,7 @@ SAMPLES = 10_000
 SEEDS = (3, 5, 10, 20)
 LOOKS = (5, 10, 20)
 REPETITIONS = 3000
-GAIN = 0.003
+GAINS = (0.0, 0.001, 0.003)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def verdicts() -> dict[str, Any]:
     """Size, coverage, power, sequential stopping and equivalence of the two-way test, simulated."""
     rows = [
         {"scenario": name, "gain": gain} | measure(scenario, gain)
-        for gain in (0.0, GAIN)
+        for gain in GAINS
         for name, scenario in SCENARIOS.items()
     ]
     return {"repetitions": REPETITIONS, "samples": SAMPLES, "rows": rows}

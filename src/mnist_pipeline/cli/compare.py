@@ -191,7 +191,8 @@ def _tables(result: Comparison) -> list[list[tuple[str, ...]]]:
     samples, score = result.estimate.samples, result.score
     groups = ((result.before, result.means_before), (result.after, result.means_after))
     rows = [_group_row(group, means, score, samples) for group, means in groups]
-    tables: list[list[tuple[str, ...]]] = [[("runs", "number", score.name, "95 % interval"), *rows]]
+    table = [("runs", "number", score.name, "95 % interval"), *rows]
+    tables: list[list[tuple[str, ...]]] = [table if any(row[3] for row in rows) else [row[:3] for row in table]]
     if result.classes:
         header = ("class", "samples", "A correct", "B correct", "points")
         tables.append([header, *map(_class_row, result.classes)])
