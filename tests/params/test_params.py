@@ -72,8 +72,6 @@ VALUES = {
     "csv.image_side": ("1 28", "0 []"),
     "csv.classes": ("[on,off] ['0','1']", f"[a] ab null [a,b,a] [a,b,1] [{','.join(f'c{n}' for n in range(257))}]"),
     "csv.rows.train": ("null 1", "0 any"),
-    "model.cnn.kernel_size": ("1 3", "0 2 4 [3]"),
-    "model.cnn.channels": ("[[1]] [[16],[32,64]]", "[] [[]] [16] [[0]]"),
     "custom.test_fraction": ("1e-9 0.999", "0 1"),
     "data.dataset": ("mnist custom", "other null"),
     "data.validation_size": ("0 1 5000 0.1 1e-3 0.999", "-1 -0.1 1.0 1.5 0.0 true '5' null .nan 1e999 10% [1]"),
