@@ -126,6 +126,7 @@ def test_an_undeclared_room_is_found(tmp_path: Path) -> None:
         check_rooms("train", script, declared_rooms("train") | {"figures", "experiments"}, source)
 
 
+@pytest.mark.slow  # half a minute of imports; the closure above is what a change usually breaks
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_a_process_loads_is_a_dependency(stage: str) -> None:
     """The closure above reads the source; this asks a process that has imported all that the stage imports."""

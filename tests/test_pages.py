@@ -93,6 +93,7 @@ def test_the_rung_of_the_page_is_a_rung(tmp_path: Path) -> None:
     assert list(load_ladder(path, PARAMS).rungs) == ["default", "tanh"]
 
 
+@pytest.mark.repository
 def test_the_architecture_of_the_page_can_be_added(tmp_path: Path) -> None:
     """Its pieces, put into a copy of the package where the page says, give a network that trains."""
     page = TEXT["docs/extending.md"]
