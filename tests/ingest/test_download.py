@@ -44,7 +44,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def downloaded(url: str, limits: Limits = LIMITS) -> bytes:
-    file = io.BytesIO(b"what was there before")
+    file = io.BytesIO(bytes(300_000))  # what was there before is longer
     download(url, file, limits)
     return file.getvalue()
 
