@@ -28,6 +28,7 @@ def comment(repository: Path, before: str, after: str, folder: Path) -> str:
     return (folder / "comment.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_comment_has_the_verdict_under_short_names(repository: Path, tmp_path: Path) -> None:
     refs = git(repository, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines()
     commits = {line.rpartition("/")[2]: line.split()[0] for line in refs}
@@ -39,6 +40,7 @@ def test_the_comment_has_the_verdict_under_short_names(repository: Path, tmp_pat
     assert before not in text
 
 
+@pytest.mark.slow
 def test_commits_that_cannot_be_compared_get_a_comment_that_says_why(repository: Path, tmp_path: Path) -> None:
     before = git(repository, "rev-list", "--max-parents=0", "HEAD")
     text = comment(repository, before, git(repository, "rev-parse", "HEAD"), tmp_path)
