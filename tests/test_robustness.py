@@ -1,4 +1,4 @@
-"""Kills, and two runs at once: nothing is lost or mixed, and the next `dvc repro` ends in the same bits.
+"""Kills, full disks, and runs at once: nothing is lost or mixed, and the next `dvc repro` ends in the same bits.
 
 Real processes at random moments, so minutes long: `make test-slow`.
 """
@@ -9,12 +9,19 @@ import os
 import random
 import re
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import yaml
 
+from mnist_pipeline.core.yaml import read_yaml
+from tests.conftest import PARAMS, ROOT, synthetic_dataset, write_csv_file
 from tests.repository import Repository, make_repository
 
 pytestmark = pytest.mark.slow
@@ -105,3 +112,108 @@ def test_two_at_once_give_one_result(repository: Repository) -> None:
     assert all(each.returncode == 0 or "lock" in output for each, output in zip(both, outputs, strict=True)), outputs
     repository.run("dvc repro")
     assert repository.lock() == lock
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a file system needs to be root")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def run_stage(stage: str, folder: Path, flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), "--params", "params.yaml", *flags.split()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Params and CSV files of 8 × 8 pixels, where stages can run without DVC."""
+    params: Any = read_yaml(PARAMS)
+    params["csv"] |= {"image_side": 8, "rows": {"train": None, "test": None}}
+    params["data"]["validation_size"] = 100
+    params["train"]["epochs"] = 1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    write_csv_file(tmp_path / "train.csv", synthetic_dataset(2000))
+    write_csv_file(tmp_path / "test.csv", synthetic_dataset(200, seed=1))
+    return tmp_path
+
+
+VALIDATE = (
+    "--train-csv train.csv --test-csv test.csv --train {0}/train.safetensors --test test.safetensors "
+    "--summary data.json --balance balance.csv --preview preview.png"
+)
+TRAIN = (
+    "--scratch {0} --train train.safetensors --model {0}/m.safetensors --steps s.csv --history h.csv --metrics t.json "
+    "--validation v.csv --examples x.safetensors"
+)
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(folder: Path, small_disk: Path) -> None:
+    earlier = small_disk / "train.safetensors"
+    earlier.write_bytes(b"what was there")
+    ran = run_stage("validate", folder, VALIDATE.format(small_disk))
+    assert ran.returncode == 1
+    assert "No space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert earlier.read_bytes() == b"what was there"
+    assert [path.name for path in small_disk.iterdir()] == ["train.safetensors"]
+
+    assert run_stage("validate", folder, VALIDATE.format(".")).returncode == 0
+    ran = run_stage("train", folder, TRAIN.format(small_disk))
+    assert ran.returncode == 1
+    assert "No space left on device" in ran.stderr
+    assert [path.name for path in small_disk.iterdir()] == ["train.safetensors"]
+
+
+def test_a_read_only_folder_is_named_and_nothing_is_lost(folder: Path, small_disk: Path) -> None:
+    (small_disk / "train.safetensors").write_bytes(b"what was there")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    ran = run_stage("validate", folder, VALIDATE.format(small_disk))
+    assert ran.returncode == 1
+    assert "Read-only file system" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert (small_disk / "train.safetensors").read_bytes() == b"what was there"
+
+
+def test_experiments_give_the_same_bits_however_they_are_run(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One by one, all in a row, two at a time; each in a clone of its own, so that no cache answers for a run."""
+    origin = make_repository(tmp_path_factory.mktemp("origin"), tmp_path_factory.mktemp("data"))
+    results = []
+    for way in ("one by one", "dvc exp run --run-all", "dvc queue start -j 2"):
+        clone = Repository(tmp_path_factory.mktemp("clones") / "clone")
+        origin.run(f"git clone -q . {clone.path}")
+        for name, setting in (("first", "train.seed=1"), ("second", "model.optimizer=adam")):
+            queue = "" if way == "one by one" else "--queue"
+            clone.run(f"dvc exp run {queue} -n {name} -m 'a reason' -S {setting}")
+            if not queue:
+                clone.run("git checkout -q .")
+        if way != "one by one":
+            clone.run(way)
+        deadline = time.monotonic() + 300
+        while len(locks := experiment_locks(clone)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        results.append(locks)
+    assert set(results[0]) == {"first", "second"}
+    assert results[0] == results[1] == results[2]
+
+
+def experiment_locks(clone: Repository) -> dict[str, str]:
+    """The dvc.lock of every finished experiment, by name."""
+    refs = [
+        ref for ref in clone.run("git for-each-ref --format='%(refname)' refs/exps").split() if "/celery/" not in ref
+    ]
+    names = {ref.rpartition("/")[2]: ref for ref in refs}
+    return {name: clone.run(f"git show {names[name]}:dvc.lock") for name in ("first", "second") if name in names}
