@@ -68,6 +68,7 @@ def test_readme_is_short_and_names_the_four_commands() -> None:
         assert f"**`{command}`**" in README
 
 
+@pytest.mark.repository
 def test_stages_run_after_those_that_dvc_names() -> None:
     command = [sys.executable, "-m", "dvc", "dag", "--mermaid"]
     graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -17,6 +17,7 @@ def page() -> str:
     return plots_page()
 
 
+@pytest.mark.repository
 def test_the_committed_page_is_what_the_code_writes_and_dvc_uses(page: str) -> None:
     assert (ROOT / ".dvc" / "plots.html").read_text("utf-8") == page, "run make plots-page"
     config = configparser.ConfigParser()
