@@ -56,8 +56,6 @@ def read_photo(content: bytes) -> NDArray[np.uint8]:
     except Image.DecompressionBombError:
         raise PipelineError(f"it has more than {LARGEST_PICTURE // 10**6} million pixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
-        if isinstance(error, PipelineError):
-            raise
         raise PipelineError(f"it is damaged; {error}") from None
 
 

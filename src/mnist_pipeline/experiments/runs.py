@@ -203,7 +203,7 @@ def check_comparable(before: Group, after: Group) -> list[str]:
                 f"{first.name} has {len(first.predictions)} samples (data {first.data or 'unknown'}), "
                 f"{run.name} {len(run.predictions)} (data {run.data or 'unknown'})"
             )
-    few_runs = "with fewer than three runs on a side, up to one in ten verdicts errs"
+    few_runs = "with fewer than three runs on a side, verdicts err more often than they state"
     warnings = [few_runs] if min(len(before.runs), len(after.runs)) < 3 <= len(runs) else []
     return [*warnings, *(warning for what in ("code", "packages") if (warning := _mixed(runs, what)))]
 

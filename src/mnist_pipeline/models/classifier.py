@@ -146,6 +146,6 @@ def load_classifier(path: Path) -> Classifier:
             deskew=description["deskew"],
         )
         classifier.load_state_dict({name: torch.from_numpy(array) for name, array in file.arrays.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (PipelineError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise PipelineError(f"{path}: its description does not fit its weights; {error}") from None
     return classifier.eval()
