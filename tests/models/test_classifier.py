@@ -169,6 +169,12 @@ Change = Callable[[dict[str, Any], dict[str, NDArray[Any]]], object]
         pytest.param(lambda description, _: description["model"]["mlp"].update(hidden_units=[6]), id="another width"),
         pytest.param(lambda description, _: description["model"].update(hidden_activation="swish"), id="unknown value"),
         pytest.param(lambda description, _: description["model"].update(loss="bce"), id="loss does not fit output"),
+        pytest.param(
+            lambda description, _: description["model"].update(
+                architecture="cnn", cnn={"channels": [[1]] * 9, "kernel_size": 3}
+            ),
+            id="images too small for the network",
+        ),
         pytest.param(lambda _, arrays: arrays.pop("network.3.bias"), id="a weight less"),
         pytest.param(lambda _, arrays: arrays.update(extra=np.zeros(3, np.float32)), id="a weight more"),
     ],
