@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 STAGES = ("fetch", "validate", "train", "export", "evaluate", "card", "plot")
 KILLS = 50
 SEED = int(os.environ.get("KILL_SEED", "20261124"))
-TRAIN = "dvc repro --single-item --force train"
+REPRO_TRAIN = "dvc repro --single-item --force train"
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_killed_stage_leaves_nothing_behind_that_matters(repository: Repositor
 
 def test_training_resumes_where_it_was_killed(repository: Repository) -> None:
     lock = repository.lock()
-    running = repository.start(TRAIN)
+    running = repository.start(REPRO_TRAIN)
     checkpoints = repository.path / ".scratch" / "train"
     while not list(checkpoints.glob("*.safetensors")):
         assert running.poll() is None
@@ -99,7 +99,7 @@ def test_training_resumes_where_it_was_killed(repository: Repository) -> None:
     assert process is not None
     process.kill()
     running.communicate()
-    assert re.search(r"train: resuming at epoch \d+, batch \d+", repository.run(f"{TRAIN} 2>&1"))
+    assert re.search(r"train: resuming at epoch \d+, batch \d+", repository.run(f"{REPRO_TRAIN} 2>&1"))
     assert repository.lock() == lock
     assert not list(checkpoints.glob("*.safetensors"))
 
