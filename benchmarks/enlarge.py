@@ -23,10 +23,10 @@ def main() -> None:
     for name, path in zip(("train", "test"), sys.argv[1:3], strict=True):
         dataset = load_dataset(Path(path))
         augment = Augmentation(dataset.images.shape[1], STRENGTH, torch.device("cpu"))
-        blocks = [Block(dataset.labels, dataset.images)]
+        blocks = [Block(dataset.labels, dataset.images, dataset.rows)]
         for seed in range(1, times):
             augmented = augment(torch.from_numpy(dataset.images), seed).round().to(torch.uint8).numpy()
-            blocks.append(Block(dataset.labels, augmented))
+            blocks.append(Block(dataset.labels, augmented, dataset.rows + np.int32(seed * len(dataset.rows))))
         save_dataset(folder / f"{name}.safetensors", blocks, dataset.classes)
         with (folder / f"{name}.csv").open("wb") as file:
             write_rows(file, np.concatenate([each.labels for each in blocks]),

@@ -104,6 +104,8 @@ def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | 
     values = {flag.removeprefix("--"): here / path for flag, path in zip(words[::2], words[1::2], strict=True)}
     if "params" in values and not values["params"].exists():
         values["params"] = ROOT / "params.yaml"
+    if "corrections" in values:
+        values["corrections"] = ROOT / "data" / "corrections"
     values |= inputs
     return [f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path))]
 
@@ -116,7 +118,7 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
         ran = run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}))
         later = stage("export", here, {}) + stage("evaluate", here, {"test": ARRAYS["test"]})
         if plot:
-            later += stage("plot", here, {}) + stage("card", here, {"facts": ROOT / "metrics" / "data.json"})
+            later += stage("plot", here, {}) + stage("card", here, {"summary": ROOT / "metrics" / "data.json"})
         predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
         metrics = json.loads((here / "metrics" / "test.json").read_text("utf-8"))
         training = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
@@ -126,6 +128,7 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
     loop = float(re.findall(r"in ([0-9.]+) s", ran.output)[0])
     return {
         "accuracy": metrics["accuracy"],
+        "corrected_accuracy": metrics["corrected"]["accuracy"],
         "validation_accuracy": training["validation_accuracy"],
         "train_stage_seconds": ran.seconds,
         "peak_megabytes": ran.peak_megabytes,

@@ -80,6 +80,7 @@ def figures_table(found: dict[str, Any]) -> str:
     lines += picture_lines(found)
     lines += contender_lines(found)
     lines += augmentation_lines(found)
+    lines += audit_lines(found)
     if "choice" in found:
         runs = found["choice"]["runs"].items()
         each = [f"{worded(name)} {run['mistakes']} ({run['loss']:.4f})" for name, run in runs]
@@ -107,6 +108,39 @@ def picture_lines(found: dict[str, Any]) -> list[str]:
         f"{'; '.join(f'{kind} {100 * share:.1f} %' for kind, share in agreeing.items())} |",
         f"| `mnist predict` on ten drawn digits: correct | | "
         f"{'; '.join(f'{style} {number}' for style, number in drawn.items())} |",
+    ]
+
+
+def audit_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about the audit of the data."""
+    if "audit" not in found:
+        return []
+    result = found["audit"]
+    judged, search = result["judged"], result["search"]
+    lines = [
+        f"| audit: of the {judged['judged']} judged label errors of MNIST's test set, among its 100 most suspect "
+        f"| ≥ 11 | {judged['among_100']} |"
+    ]
+    for each in result["labels"]:
+        target = "≥ 0.93" if each["kind"] == "uniform" else ""
+        lines.append(
+            f"| audit: {100 * each['rate']:g} % of training labels changed ({each['kind']}): average precision; "
+            f"precision and recall of the {each['flagged']:,} flagged | {target} | {each['average_precision']:.3f}; "
+            f"{each['precision']:.3f}, {each['recall']:.3f} |"
+        )
+    for name, each in result["images"].items():
+        kind = "identical images (copies, contradictions, leaks)" if name == "exact" else f"near-duplicates, {name}"
+        target = "all, 0" if name == "exact" else "≥ 95 %, ≤ 1 %"
+        lines.append(
+            f"| audit: planted {kind}: found, false | {target} "
+            f"| {each['found']} of {each['planted']}, {each['false']} |"
+        )
+    return [
+        *lines,
+        f"| audit stage, MNIST: seconds; peak MB of its first process | ≤ 90 | {result['stage_seconds']:.0f}; "
+        f"{result['stage_megabytes']:.0f} |",
+        f"| search for near-duplicates, 600,000 images, one core: seconds; peak MB | ≤ 90 | {search['seconds']:.0f}; "
+        f"{search['megabytes']:.0f} |",
     ]
 
 
@@ -225,16 +259,18 @@ def preset_table(found: dict[str, Any]) -> str:
     if "presets" not in found:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-    rows = [["preset", "description", "test accuracy", "validation accuracy", "seconds", "fast", "portable"]]
+    header = ["preset", "description", "test accuracy", "corrected labels", "validation accuracy", "seconds", "fast"]
+    rows = [[*header, "portable"]]
     for name, preset in ladder.presets.items():
         runs = [run for run in result["runs"].get(name, []) if run["settings"] == settings_digest(preset.overrides)]
         if not runs:
-            rows.append([f"`{name}`", preset.title, "not measured", "", "", "", ""])
+            rows.append([f"`{name}`", preset.title, "not measured", "", "", "", "", ""])
             continue
         validation = [each for each in column(runs, "validation_accuracy") if each is not None]
         fast = result.get("fast_seconds", {}).get(name)
         rows.append([
             f"`{name}`", preset.title, spread(column(runs, "accuracy"), 4),
+            spread([run["corrected_accuracy"] for run in runs], 4) if "corrected_accuracy" in runs[0] else "",
             spread(validation, 4).split(" (")[0] if validation else "no validation set",
             spread(column(runs, "training_seconds"), 1).split(" (")[0], "same" if fast is None else f"{fast:.0f}",
             f"{result['portable_seconds'][name]:.0f}",

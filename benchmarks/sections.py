@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.audit_quality import audit
 from benchmarks.processes import (
     ARRAYS,
     ROOT,
@@ -415,6 +416,7 @@ def measured_stage(
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     section.__name__: section
     for section in (
+        audit,
         augmentation,
         choice,
         compare_time,

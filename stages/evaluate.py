@@ -1,4 +1,4 @@
-"""Score the classifier on the test arrays; the only stage that reads them."""
+"""Score the classifier on the test arrays, which otherwise only the audit reads."""
 
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.program import parse_flags, run_stage
@@ -9,6 +9,7 @@ FLAGS = {
     "model": "in: the classifier",
     "onnx": "in: the classifier, ONNX, which must agree",
     "test": "in: test arrays",
+    "corrections": "in: folder of corrections; csv.corrected_test is one of them",
     "metrics": "out: metrics, JSON",
     "predictions": "out: a row for every test image, CSV",
     "classes": "out: precision, recall and F1 of each class, CSV",
@@ -22,6 +23,7 @@ def main() -> None:
     args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
     numerics.configure(params.runtime.numerics)  # before NumPy and torch are imported
+    from mnist_pipeline.data.corrections import read_corrections
     from mnist_pipeline.data.dataset import load_dataset
     from mnist_pipeline.deploy.onnx_check import check_agreement
     from mnist_pipeline.evaluation.evaluate import evaluate, write_evaluation
@@ -30,8 +32,11 @@ def main() -> None:
 
     device = numerics.device(params.runtime.device)
     dataset = load_dataset(args.test)
-    result = evaluate(load_classifier(args.model).to(device), dataset, params.evaluate.calibration_bins)
-    difference = check_agreement(args.onnx, dataset.images, result.probabilities)
+    corrected = params.csv_format.corrected_test
+    corrections = read_corrections(args.corrections / corrected, dataset.classes)["test"] if corrected else None
+    classifier = load_classifier(args.model).to(device)
+    result = evaluate(classifier, dataset, params.evaluate.calibration_bins, corrections)
+    difference = check_agreement(args.onnx, dataset.images, result.probabilities, result.totals)
     save_figure_samples(args.samples, dataset, result, params.evaluate.record)
     write_evaluation(result, args.metrics, args.predictions, args.classes, args.calibration)
     metrics = result.metrics
@@ -39,6 +44,10 @@ def main() -> None:
         f"evaluate: test accuracy {metrics['accuracy']:.4f} (95 % interval {metrics['accuracy_low']:.4f} to "
         f"{metrics['accuracy_high']:.4f}), {metrics['errors']} errors; ONNX agrees within {difference:.0e}"
     )
+    for name, words in (("corrected", "on the corrected labels"), ("without_overlap", "without images of train")):
+        if part := metrics.get(name):
+            bounds = f"{part['accuracy']:.4f} (95 % interval {part['low']:.4f} to {part['high']:.4f})"
+            print(f"evaluate: test accuracy {words} {bounds}, {part['rows']:,} rows")
 
 
 if __name__ == "__main__":

@@ -48,14 +48,14 @@ def main() -> None:
     steps = read_csv(args.steps, {"step": int, "loss": float})
     history = read_csv(args.history, {"epoch": int, "train_loss": float, "validation_loss": float})
     predictions = read_csv(args.predictions, {"actual": str, "predicted": str})
-    calibration = read_csv(
-        args.calibration, {"low": float, "high": float, "count": int, "confidence": float, "accuracy": float}
-    )
+    bins = ("low", "high", "confidence", "accuracy", "accuracy_low", "accuracy_high")
+    calibration = read_csv(args.calibration, {**dict.fromkeys(bins, float), "count": int})
 
     save_figure(args.loss_figure, draw_loss(steps, history))
     save_figure(args.confusion_figure, draw_confusion(predictions, classes))
     save_figure(
-        args.mistakes_figure, draw_mistakes(images[1:], labels[1:], probabilities[1:], classes, params.plot.mistakes)
+        args.mistakes_figure,
+        draw_mistakes(images[1:], rows[1:], labels[1:], probabilities[1:], classes, params.plot.mistakes),
     )
     save_figure(args.weights_figure, draw_weights(model.arrays, model.metadata["classifier"]["image_side"]))
     save_figure(args.reliability_figure, draw_reliability(calibration))

@@ -34,13 +34,15 @@ def main() -> None:
     from mnist_pipeline.models.classifier import new_classifier, save_classifier
     from mnist_pipeline.models.prediction import predict, write_predictions
     from mnist_pipeline.training.batches import to_samples
+    from mnist_pipeline.training.calibration import fit_temperature
     from mnist_pipeline.training.checkpoint import checkpoint_for
     from mnist_pipeline.training.loop import fit
     from mnist_pipeline.training.state import Epoch, Step
     from mnist_pipeline.training.summary import augmented_examples, scaling_of, summarise
 
     dataset = load_dataset(args.train)
-    train_rows, validation_rows = stratified_split(dataset.labels, params.data.validation_size, params.train.seed)
+    size = params.data.validation_size
+    train_rows, validation_rows = stratified_split(dataset.labels, size, params.train.seed, dataset.groups)
     train, validation = to_samples(dataset, train_rows), to_samples(dataset, validation_rows)
     scaling = scaling_of(train, params.data.scaling)
     side, deskew = dataset.images.shape[1], params.data.deskew
@@ -51,10 +53,13 @@ def main() -> None:
     started = time.perf_counter()
     history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint, mixed_precision)
 
+    outputs = predict(classifier, validation.images)  # (n, classes)
+    if params.train.temperature_scaling:
+        classifier.temperature = fit_temperature(outputs, validation.labels)
+        print(f"train: temperature {classifier.temperature:g}")
     save_classifier(args.model, classifier)
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
-    outputs = predict(classifier, validation.images)  # (n, classes)
     metrics = summarise(classifier, train, validation, outputs, history)
     write_json(args.metrics, metrics)
     probabilities = classifier.probabilities(outputs).cpu().numpy()

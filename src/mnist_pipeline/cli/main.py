@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from mnist_pipeline.core.program import run_program
 
 COMMANDS = {
+    "audit": "print what is suspect about the data, or write corrections of it",
     "compare": "compare two runs: is one better, and on which images",
     "completion": "print a completion script for your shell",
     "ladder": "run the improvements of experiments.yaml, and report what each is worth",

@@ -7,7 +7,7 @@ no code, so that a file from a stranger is safe to open, and the same arrays giv
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,7 @@ from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import atomic_write
 
 HEADER_BYTES = 1 << 16  # reserved where the number of rows is known only at the end; the format allows padding
-DTYPE_NAMES = {np.dtype(np.uint8): "U8"}
+DTYPE_NAMES: dict[np.dtype[Any], str] = {np.dtype(np.uint8): "U8", np.dtype(np.int32): "I32"}
 
 
 @dataclass(frozen=True)
@@ -93,45 +93,57 @@ def _map(path: Path) -> dict[str, NDArray[Any]]:
     }
 
 
-def save_blocks(path: Path, blocks: Iterable[Mapping[str, NDArray[np.uint8]]], metadata: Mapping[str, Any]) -> None:
+def save_blocks(
+    path: Path,
+    blocks: Iterable[Mapping[str, NDArray[Any]]],
+    metadata: Mapping[str, Any],
+    derive: Callable[[dict[str, NDArray[Any]]], Mapping[str, NDArray[Any]]] | None = None,
+) -> None:
     """Write arrays atomically, block of rows by block of rows.
 
     Args:
         path: of the file.
-        blocks: the next rows of each array, uint8, at least one block. The first array goes to the disk at once, the
-            others stay in memory until the end: name the largest first.
+        blocks: the next rows of each array, uint8 or int32, at least one block. The first array goes to the disk at
+            once, the others stay in memory until the end: name the largest first.
         metadata: values that JSON can hold, by name.
+        derive: from all arrays, further ones for the same file.
 
     Raises:
         OSError: the file cannot be written; ``path`` is unchanged.
         PipelineError: the metadata is too long; likewise.
-        Exception: whatever ``blocks`` raises; likewise.
+        Exception: whatever ``blocks`` or ``derive`` raises; likewise.
     """
-    collected: dict[str, bytearray] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
-    rows = 0
+    first, rows = "", 0
+    kept: dict[str, list[NDArray[Any]]] = {}
+    shape: tuple[int, ...] = ()
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.write(bytes(HEADER_BYTES))
         for block in blocks:
             (first, array), *others = block.items()
+            assert array.dtype == np.uint8
             file.write(np.ascontiguousarray(array).data)
             for name, other in others:
-                collected.setdefault(name, bytearray()).extend(np.ascontiguousarray(other).data)
-            shapes = {first: array.shape[1:], **{name: other.shape[1:] for name, other in others}}
-            rows += len(array)
-        for content in collected.values():
-            file.write(content)
-        text = _header(shapes, rows, metadata).ljust(HEADER_BYTES - 8)
+                kept.setdefault(name, []).append(np.array(other))  # a copy: a view would keep the block
+            shape, rows = array.shape[1:], rows + len(array)
+        file.flush()
+        largest: NDArray[Any] = np.memmap(temporary, np.dtype(np.uint8), "r", HEADER_BYTES, (rows, *shape))
+        arrays = {first: largest} | {name: np.concatenate(each) for name, each in kept.items()}
+        if derive is not None:
+            arrays |= derive(arrays)
+        for name, array in arrays.items():
+            if name != first:
+                file.write(np.ascontiguousarray(array).data)
+        text = _header(arrays, metadata).ljust(HEADER_BYTES - 8)
         if len(text) > HEADER_BYTES - 8:
             raise PipelineError(f"{path}: the names of all classes must take less than {HEADER_BYTES} bytes")
         file.seek(0)
         file.write((HEADER_BYTES - 8).to_bytes(8, "little") + text)
 
 
-def _header(shapes: Mapping[str, tuple[int, ...]], rows: int, metadata: Mapping[str, Any]) -> bytes:
+def _header(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {name: json.dumps(value) for name, value in metadata.items()}}
     end = 0
-    for name, shape in shapes.items():
-        start, end = end, end + rows * int(np.prod(shape))
-        header[name] = {"dtype": "U8", "shape": [rows, *shape], "data_offsets": [start, end]}
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": DTYPE_NAMES[array.dtype], "shape": array.shape, "data_offsets": [start, end]}
     return json.dumps(header).encode("utf-8")

@@ -1,15 +1,17 @@
 """CSV files of labelled images: write the canonical form, read it strictly, explain whatever is wrong.
 
 A row is ``label,p1,...,pn``: the label, then the pixels of a square image row by row, integers of 0-255. The
-canonical form has no header and ends each row with one newline. The reader also accepts a header of names and Windows
-line ends; anything else is an error that says where.
+canonical form has no header and ends each row with one newline. The reader also accepts Windows line ends, labels that
+are names of classes, and a header of names, which may place the columns ``label``, ``group`` and ``row`` elsewhere;
+anything else is an error that says where.
 """
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,41 +19,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.data.columns import GROUP, LABEL, ROW, Columns, columns_of, to_plain
+from mnist_pipeline.data.schema import Problems, Schema, explain
 
-SHOWN_PROBLEMS = 10
 CHUNK_BYTES = 1 << 20  # small enough to stay in the processor's cache, large enough to hide Python's overhead
 BOM = b"\xef\xbb\xbf"
 COMMA, NEWLINE, ZERO = b",\n0"
-INTEGER = re.compile(rb"[0-9]{1,3}")
 NUMBER = re.compile(rb'[-+.\s"]*[0-9.]+(e[-+]?[0-9]+)?[\s"]*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Schema:
-    """What a CSV must look like.
+class Block:
+    """Consecutive rows.
 
     Attributes:
-        image_side: height and width of an image, in pixels.
-        classes: the number of classes; labels are 0 to ``classes - 1``.
-        rows: how many data rows there must be; None: any number but 0.
+        labels: indices of classes, uint8 (n,).
+        images: uint8 (n, side, side).
+        rows: the number of each row in its file, from 1, header included, int32 (n,), or as its column ``row`` says.
+        groups: the value of each row's column ``group``; empty if there is none.
     """
-
-    image_side: int
-    classes: int
-    rows: int | None = None
-
-    @property
-    def fields(self) -> int:
-        """The number of fields in a row: the label and each pixel."""
-        return 1 + self.image_side**2
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive rows: labels, uint8 of shape (n,), and images, uint8 of shape (n, side, side)."""
 
     labels: NDArray[np.uint8]
     images: NDArray[np.uint8]
+    rows: NDArray[np.int32]
+    groups: Sequence[str] = ()
+
+    def part(self, chosen: NDArray[np.bool_]) -> Block:
+        """Return some of its rows, by a mask, bool (n,)."""
+        groups = [group for group, keep in zip(self.groups, chosen, strict=True) if keep] if self.groups else ()
+        return Block(self.labels[chosen], self.images[chosen], self.rows[chosen], groups)
 
 
 def write_rows(file: BinaryIO, labels: NDArray[np.uint8], images: NDArray[np.uint8]) -> None:
@@ -66,6 +62,27 @@ def write_rows(file: BinaryIO, labels: NDArray[np.uint8], images: NDArray[np.uin
     cells = _CELLS[values]  # (n, fields, 4): up to three digits and a comma, left-aligned
     cells[:, -1] = _LAST_CELLS[values[:, -1]]
     file.write(cells[_USED[values]].tobytes())
+
+
+def write_named_rows(file: BinaryIO, block: Block, classes: Sequence[str]) -> None:
+    """Append rows with the columns of ``named_header``: number, group if there is one, name of the class.
+
+    Args:
+        file: open for writing bytes.
+        block: the rows.
+        classes: the name of each class.
+    """
+    text = io.BytesIO()
+    write_rows(text, block.labels, block.images)
+    for place, line in enumerate(text.getvalue().splitlines(keepends=True)):
+        group = f'"{block.groups[place]}",' if block.groups else ""
+        file.write(f"{block.rows[place]},{group}{classes[block.labels[place]]},".encode() + line.partition(b",")[2])
+
+
+def named_header(block: Block) -> bytes:
+    """Return the header of rows that ``write_named_rows`` writes."""
+    names = [ROW, *([GROUP] if block.groups else []), LABEL]
+    return ",".join([*names, *(f"pixel{number + 1}" for number in range(block.images[0].size))]).encode() + b"\n"
 
 
 def _cell_table(separator: str) -> NDArray[np.uint8]:
@@ -87,27 +104,26 @@ def read_blocks(path: Path, schema: Schema) -> Iterator[Block]:
     Raises:
         PipelineError: after the whole file was read, if anything in it was wrong; or at once if it is missing.
     """
-    problems = _Problems(path)
+    problems = Problems(path)
     rows = 0
     try:
         file = path.open("rb")
     except OSError as error:
         raise PipelineError(f"{path}: cannot be read: {error.strerror}; run `dvc repro fetch`") from None
     with file:
-        line = 1
+        line, columns = 1, Columns(schema.fields)
         for chunk in _whole_lines(file, schema, problems):
             text = chunk
             if line == 1:
-                text, line = _without_header(_without_bom(text, problems), schema, problems)
+                text, line, columns = _without_header(_without_bom(text, problems), schema, problems)
             if b"\r\n" in text:
                 text = text.replace(b"\r\n", b"\n")
             lines = text.count(b"\n")
-            values = _parse_clean(text, schema) if lines else None
-            if values is None:
-                _explain(text, line, schema, problems)
+            block = _parse(text, line, columns, schema) if lines else None
+            if block is None:
+                explain(text, line, columns, schema, problems)
             elif not problems.count:
-                side = schema.image_side
-                yield Block(values[:, 0], values[:, 1:].reshape(-1, side, side))
+                yield block
             line += lines
             rows += lines
     if problems.count == 0 and rows == 0:
@@ -117,7 +133,21 @@ def read_blocks(path: Path, schema: Schema) -> Iterator[Block]:
     problems.raise_if_any()
 
 
-def _whole_lines(file: BinaryIO, schema: Schema, problems: _Problems) -> Iterator[bytes]:
+def _parse(text: bytes, line: int, columns: Columns, schema: Schema) -> Block | None:
+    """The rows of whole lines, if every cell is right; else None."""
+    side = schema.image_side
+    numbers = np.arange(line, line + text.count(b"\n"), dtype=np.int32)
+    names_are_indices = all(schema.indices.get(b"%d" % index) == index for index in range(len(schema.classes)))
+    if columns.plain and names_are_indices and (values := _parse_clean(text, schema)) is not None:
+        return Block(values[:, 0], values[:, 1:].reshape(-1, side, side), numbers)
+    plain = to_plain(text, columns, schema.indices)
+    if plain is None or (values := _parse_clean(plain.text, schema)) is None:
+        return None
+    rows = np.array(plain.rows, np.int32) if plain.rows else numbers
+    return Block(values[:, 0], values[:, 1:].reshape(-1, side, side), rows, plain.groups)
+
+
+def _whole_lines(file: BinaryIO, schema: Schema, problems: Problems) -> Iterator[bytes]:
     """Chunks of the file that end at a newline; a last line without one is a problem."""
     longest = max(CHUNK_BYTES, 8 * schema.fields)
     carry = b""
@@ -153,53 +183,33 @@ def _parse_clean(text: bytes, schema: Schema) -> NDArray[np.uint8] | None:
     values += np.where(lengths > 1, digits[ends - 2], 0) * np.uint16(10)
     values += np.where(lengths > 2, digits[ends - 3], 0) * np.uint16(100)
     cells = values.reshape(-1, schema.fields)
-    if cells.max() > 255 or cells[:, 0].max() >= schema.classes:
+    if cells.max() > 255 or cells[:, 0].max() >= len(schema.classes):
         return None
     return cells.astype(np.uint8)
 
 
-def _explain(text: bytes, line: int, schema: Schema, problems: _Problems) -> None:
-    """Go through whole lines one cell at a time and note each problem."""
-    for number, content in enumerate(text.split(b"\n")[:-1], start=line):
-        cells = content.split(b",")
-        if not content.strip():
-            problems.add(f"row {number}: must have {schema.fields} fields, is blank")
-        elif len(cells) != schema.fields:
-            problems.add(f"row {number}: must have {schema.fields} fields, has {len(cells)}")
-        else:
-            for column, cell in enumerate(cells):
-                _explain_cell(cell, number, column, schema, problems)
-
-
-def _explain_cell(cell: bytes, row: int, column: int, schema: Schema, problems: _Problems) -> None:
-    limit = 255 if column else schema.classes - 1
-    if INTEGER.fullmatch(cell) and int(cell) <= limit:
-        return
-    name = f"pixel {column}" if column else "label"
-    found = "was empty" if not cell else f"was {cell[:40].decode('utf-8', 'backslashreplace')!r}"
-    problems.add(f"row {row}, column {column + 1} ({name}): must be an integer from 0 to {limit}, {found}")
-
-
-def _without_bom(text: bytes, problems: _Problems) -> bytes:
+def _without_bom(text: bytes, problems: Problems) -> bytes:
     if not text.startswith(BOM):
         return text
     problems.add("row 1: must start with the label, starts with a byte order mark; save as UTF-8 without BOM")
     return text[len(BOM) :]
 
 
-def _without_header(text: bytes, schema: Schema, problems: _Problems) -> tuple[bytes, int]:
-    """The rows below a header, or all of them, and the number of the first one's line."""
+def _without_header(text: bytes, schema: Schema, problems: Problems) -> tuple[bytes, int, Columns]:
+    """The rows below a header, or all of them, the number of the first one's line, and the columns."""
     first = text[: text.index(b"\n")]
+    columns = Columns(schema.fields)
     if _is_header(first):
-        if (names := first.count(b",") + 1) != schema.fields:
-            problems.add(f"row 1: the header must have {schema.fields} names, has {names}")
+        columns = columns_of(first, schema.pixels)
+        if (names := first.count(b",") + 1) != columns.count:
+            problems.add(f"row 1: the header must have {columns.count} names, has {names}")
     elif _numbers_the_columns(first):
         problems.add(
             "row 1: must be an image or a header of names, was 0, 1, 2, ..., which numbers the columns; remove it"
         )
     else:
-        return text, 1
-    return text[len(first) + 1 :], 2
+        return text, 1, columns
+    return text[len(first) + 1 :], 2, columns
 
 
 def _numbers_the_columns(line: bytes) -> bool:
@@ -212,25 +222,3 @@ def _is_header(line: bytes) -> bool:
     """Whether no field could be meant as a number: names, as in the files of Kaggle."""
     cells = line.strip().split(b",")
     return all(cells) and not any(NUMBER.fullmatch(cell) or b"\0" in cell for cell in cells)
-
-
-@dataclass
-class _Problems:
-    """What is wrong with one file: the first few in words, and how many in all."""
-
-    path: Path
-    shown: list[str] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, problem: str) -> None:
-        self.count += 1
-        if len(self.shown) < SHOWN_PROBLEMS:
-            self.shown.append(problem)
-
-    def raise_if_any(self) -> None:
-        if not self.count:
-            return
-        number = "1 problem" if self.count == 1 else f"{self.count} problems"
-        first = f", the first {SHOWN_PROBLEMS}" if self.count > SHOWN_PROBLEMS else ""
-        listing = "".join(f"\n  {problem}" for problem in self.shown)
-        raise PipelineError(f"{self.path}: {number}{first}:{listing}")

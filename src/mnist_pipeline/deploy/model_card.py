@@ -133,6 +133,11 @@ def _results(results: Results) -> str:
         ("expected calibration error", f"{test['expected_calibration_error']:.4f}"),
         ("macro F1", f"{test['macro_f1']:.4f}"),
     ]
+    parts = (("corrected", "accuracy on corrected labels"), ("without_overlap", "accuracy without images of train"))
+    for name, words in parts:
+        if part := test.get(name):
+            interval = f"{part['low']:.4f} to {part['high']:.4f}"
+            rows.append((words, f"{part['accuracy']:.4f} ({interval}; {part['rows']:,} images)"))
     measures = markdown_table([("metric", "test set"), *rows])
     by_class = [(each["class"], *(f"{float(each[name]):.4f}" for name in SHARES)) for each in results.classes]
     validated = "There was no validation set." if validation is None else f"Validation accuracy: {validation:.4f}."
@@ -140,16 +145,18 @@ def _results(results: Results) -> str:
 
 
 def _limits(params: Params) -> str:
+    mnist = params.data.dataset == "mnist"
     images = (
         "single digits, greyscale, light ink on a dark background, scaled to 20 × 20 pixels and centred in 28 × 28"
-        if params.data.dataset == "mnist"
+        if mnist
         else "the images of its own data set, with their preprocessing"
     )
+    same_kind = "writers, paper and scanner" if mnist else "subjects, camera and preparation"
     return f"""- It was trained on {images}. On other images its predictions are meaningless.
 - It always predicts one of its classes, also for an image of none of them, and sometimes with high confidence.
-- The interval of the accuracy holds for images like those of the test set: the same kind of writers, paper and scanner.
+- The interval of the accuracy holds for images like those of the test set: the same kind of {same_kind}.
   It does not include the variation between training runs with other seeds.
-- Do not use it alone for decisions that matter to people, such as the amount on a cheque."""
+- Do not use it alone for decisions that matter to people{", such as the amount on a cheque" if mnist else ""}."""
 
 
 def _settings(params: Params) -> str:

@@ -33,11 +33,20 @@ def onnx_probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.floa
     return np.concatenate(parts)
 
 
-def check_agreement(path: Path, images: NDArray[np.uint8], expected: NDArray[np.float64]) -> float:
-    """Compare an ONNX file with the classifier's own probabilities, float64 (n, classes), for the same images.
+def check_agreement(
+    path: Path, images: NDArray[np.uint8], expected: NDArray[np.float64], totals: NDArray[np.float64]
+) -> float:
+    """Compare an ONNX file with the classifier's own probabilities for the same images.
+
+    Args:
+        path: of the file.
+        images: uint8 (n, side, side).
+        expected: the probabilities, float64 (n, classes).
+        totals: what outputs were divided by to give them, float64 (n,). Where that is below 1, the difference of the
+            outputs counts: the outputs of sigmoids can all be as small as their rounding errors.
 
     Returns:
-        The largest difference of two probabilities.
+        The largest difference.
 
     Raises:
         PipelineError: it is larger than ``TOLERANCE``, or the file cannot be used.
@@ -45,7 +54,7 @@ def check_agreement(path: Path, images: NDArray[np.uint8], expected: NDArray[np.
     found = onnx_probabilities(path, images)
     if found.shape != expected.shape:
         raise PipelineError(f"{path}: it gives {found.shape[1]} probabilities, the classifier {expected.shape[1]}")
-    differences = np.abs(found - expected).max(axis=1)
+    differences = np.abs(found - expected).max(axis=1) * np.minimum(totals, 1)
     worst = int(differences.argmax())
     if not differences[worst] <= TOLERANCE:
         raise PipelineError(

@@ -17,14 +17,14 @@ from mnist_pipeline.evaluation.evaluate import Evaluation
 def save_figure_samples(path: Path, dataset: Dataset, result: Evaluation, record: int) -> None:
     """Write the chosen record, then every mistake from the most to the least confident.
 
-    The file holds ``rows`` (of the test set, from 0), int64 (n,); ``images``, uint8 (n, side, side); ``labels``, int64
-    (n,); ``probabilities``, float64 (n, classes); and as metadata ``classes``, the name of each class.
+    The file holds ``rows`` (their numbers in the user's file), int64 (n,); ``images``, uint8 (n, side, side);
+    ``labels``, int64 (n,); ``probabilities``, float64 (n, classes); and as metadata ``classes``, their names.
 
     Args:
         path: of the file.
         dataset: the test set.
         result: its evaluation.
-        record: the row that comes first.
+        record: the index of the image that comes first.
 
     Raises:
         PipelineError: there is no such record.
@@ -38,7 +38,7 @@ def save_figure_samples(path: Path, dataset: Dataset, result: Evaluation, record
     by_confidence = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
     rows = np.concatenate([[record], by_confidence]).astype(np.int64)
     arrays: dict[str, NDArray[Any]] = {
-        "rows": rows,
+        "rows": dataset.rows[rows].astype(np.int64),
         "images": dataset.images[rows],
         "labels": result.labels[rows],
         "probabilities": probabilities[rows],

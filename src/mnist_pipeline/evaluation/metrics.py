@@ -19,6 +19,8 @@ class Bin:
     Attributes:
         confidence: the mean confidence in it; None if it is empty.
         accuracy: the fraction of it that is right; None if it is empty.
+        accuracy_low: lower bound of its 95 % interval; None if it is empty.
+        accuracy_high: upper bound.
     """
 
     low: float
@@ -26,6 +28,8 @@ class Bin:
     count: int
     confidence: float | None
     accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
 
 
 def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int) -> list[Bin]:
@@ -42,6 +46,7 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bin
     for number in range(bins):
         inside = place == number
         count = int(inside.sum())
+        interval = wilson_interval(int(correct[inside].sum()), count) if count else (None, None)
         result.append(
             Bin(
                 low=number / bins,
@@ -49,6 +54,8 @@ def reliability(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bin
                 count=count,
                 confidence=float(confidence[inside].mean()) if count else None,
                 accuracy=float(correct[inside].mean()) if count else None,
+                accuracy_low=interval[0],
+                accuracy_high=interval[1],
             )
         )
     return result
@@ -100,3 +107,10 @@ def compute_metrics(
             for i, name in enumerate(classes)
         },
     }
+
+
+def accuracy_with_interval(correct: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return ``rows``, ``accuracy`` and its 95 % bounds ``low`` and ``high``, by which predictions are right, (n,)."""
+    right, rows = int(correct.sum()), len(correct)
+    low, high = wilson_interval(right, rows)
+    return {"rows": rows, "accuracy": right / rows, "low": low, "high": high}

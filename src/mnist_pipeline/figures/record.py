@@ -19,7 +19,7 @@ def draw_record(
     """Draw a test image, and a bar for each class.
 
     Args:
-        row: of the test set.
+        row: its number in the user's file.
         image: (side, side).
         actual: its label, an index into ``classes``.
         probabilities: (classes,).

@@ -18,6 +18,7 @@ from mnist_pipeline.core.files import atomic_write
 # Okabe and Ito's palette (2008): distinguishable with every common form of colour blindness.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 DOTS_PER_INCH = 110
+GALLERY_COLUMNS, LONGEST_LINE = 10, 15  # images in a row; characters above one of them
 
 STYLE: Any = {  # the stubs want each key to be a literal
     "axes.axisbelow": True,
@@ -58,12 +59,31 @@ def draw_image(axes: Axes, image: NDArray[np.uint8]) -> None:
     axes.set_axis_off()
 
 
-def draw_images(figure: Figure | SubFigure, images: NDArray[np.uint8], captions: Sequence[str], columns: int) -> None:
-    """Fill a figure with images, uint8 (n, side, side), row by row, each with a caption above."""
+def new_gallery(images: NDArray[np.uint8], captions: Sequence[str], title: str) -> Figure:
+    """Return a figure of images, uint8 (n, side, side), in rows of ten, each with a caption above.
+
+    Long captions are broken before an arrow, and written smaller.
+    """
+    longest = max((len(line) for caption in captions for line in caption.splitlines()), default=0)
+    long = longest > LONGEST_LINE
+    captions = [caption.replace(" → ", "\n→ ") for caption in captions] if long else captions
+    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    rows = -(-len(images) // GALLERY_COLUMNS)
+    figure = new_figure(11, 0.5 + (1.1 + 0.16 * lines) * rows)
+    figure.suptitle(title)
+    if len(images):
+        draw_images(figure, images, captions, GALLERY_COLUMNS, size=7 if long else 9)
+    return figure
+
+
+def draw_images(
+    figure: Figure | SubFigure, images: NDArray[np.uint8], captions: Sequence[str], columns: int, size: float = 9
+) -> None:
+    """Fill a figure with images, uint8 (n, side, side), row by row, each with a caption of this size above."""
     rows = -(-len(images) // columns)
     grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     for axes, image, caption in zip(grid, images, captions, strict=False):
         draw_image(axes, image)
-        axes.set_title(caption, fontsize=9, pad=3)
+        axes.set_title(caption, fontsize=size, pad=3)
     for axes in grid[len(images) :]:
         axes.set_axis_off()

@@ -11,9 +11,11 @@ import numpy as np
 
 from mnist_pipeline.core.errors import PipelineError, SourceError
 from mnist_pipeline.core.files import atomic_write, sha256_of
-from mnist_pipeline.data.csv import Schema, read_blocks, write_rows
 from mnist_pipeline.ingest.download import Limits, download
 from mnist_pipeline.params.data import CustomParams
+
+LARGE = 5 * 2**20
+"""Bytes of a file from which on a warning says that DVC should track it."""
 
 TEST_SEED = 0
 """Which rows of a single file become the test set: always the same, so that results can be compared."""
@@ -40,7 +42,7 @@ def fetch_custom(params: CustomParams, targets: dict[str, Path], limits: Limits)
         folder = stack.enter_context(tempfile.TemporaryDirectory(".tmp", ".fetch-", targets["train"].parent))
         train = _local_file("train", params.train, params.sha256.train, Path(folder), limits)
         if params.test is None:
-            _split(train, new, params)
+            _split(train, new, params, Path(folder))
             return f"{params.train}, with {params.test_fraction:g} of its rows as the test set"
         test = _local_file("test", params.test, params.sha256.test, Path(folder), limits)
         shutil.copyfile(train, new["train"])
@@ -62,7 +64,12 @@ def _local_file(split: str, place: str, expected: str | None, folder: Path, limi
     if not path.is_file():
         raise PipelineError(
             f"custom.{split}: {place}: no such file; put it there, or name another one in params.yaml "
-            "(a path from the root of the repository, or an address, https://...)"
+            "(a path from the root of the repository, or an address, https://...); experiments of DVC's queue see only "
+            f"what git or DVC tracks: dvc add {place}"
+        )
+    if "://" not in place and path.stat().st_size > LARGE and not Path(f"{path}.dvc").exists():
+        print(
+            f"fetch: warning: {place} is large and DVC does not track it, so that no commit can restore it: dvc add it"
         )
     if expected is not None and (found := sha256_of(path)) != expected:
         raise PipelineError(
@@ -72,23 +79,35 @@ def _local_file(split: str, place: str, expected: str | None, folder: Path, limi
     return path
 
 
-def _split(source: Path, new: dict[str, Path], params: CustomParams) -> None:
-    """Write the rows of one CSV file into two. It is read twice, so that memory need not hold it."""
+def _split(source: Path, new: dict[str, Path], params: CustomParams, folder: Path) -> None:
+    """Write the rows of one CSV file into two, groups and similar images together, with the numbers of its rows.
+
+    It is read twice, so that memory need not hold it.
+    """
+    from mnist_pipeline.data.csv import named_header, read_blocks, write_named_rows
+    from mnist_pipeline.data.dataset import load_dataset, save_dataset
+    from mnist_pipeline.data.relations import Relations
+    from mnist_pipeline.data.schema import Schema
     from mnist_pipeline.data.split import stratified_split  # imports scikit-learn, which takes a second
 
-    schema = Schema(params.image_side, len(params.classes))
-    labels = np.concatenate([block.labels for block in read_blocks(source, schema)])
+    schema, relations = Schema(params.image_side, params.classes), Relations()
+    arrays = folder / "arrays"
+    save_dataset(arrays, relations.collect(read_blocks(source, schema)), params.classes, relations.groups)
+    dataset = load_dataset(arrays)
+    size, setting = params.test_fraction or 0, "custom.test_fraction"
     try:
-        _, test_rows = stratified_split(labels, params.test_fraction or 0, TEST_SEED, "custom.test_fraction")
+        _, test_rows = stratified_split(dataset.labels, size, TEST_SEED, dataset.groups, setting)
     except PipelineError as error:
         raise PipelineError(f"{source}: {error}") from None
-    in_test = np.zeros(len(labels), bool)
+    in_test = np.zeros(len(dataset.labels), bool)
     in_test[test_rows] = True
     done = 0
     with new["train"].open("wb") as train, new["test"].open("wb") as test:
         for block in read_blocks(source, schema):
+            if done == 0:
+                train.write(named_header(block))
+                test.write(named_header(block))
             chosen = in_test[done : done + len(block.labels)]
-            for file, part in ((train, ~chosen), (test, chosen)):
-                if part.any():
-                    write_rows(file, block.labels[part], block.images[part])
+            write_named_rows(train, block.part(~chosen), params.classes)
+            write_named_rows(test, block.part(chosen), params.classes)
             done += len(block.labels)

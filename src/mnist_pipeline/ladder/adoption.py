@@ -37,7 +37,9 @@ def adopt(recorded: list[RunResult], here: list[RunResult]) -> tuple[list[RunRes
         new = again.get((run.rung, run.seed))
         if new is None or new.provenance == run.provenance or new.params != run.params:
             continue
-        if replace(new, **_provenance(run), seconds=run.seconds) != run:
+        # Seconds differ by nature, and an old record lacks the accuracy on corrected labels.
+        same = replace(new, **_provenance(run), seconds=run.seconds, corrected_accuracy=run.corrected_accuracy)
+        if same != run:
             raise PipelineError(f"{run.rung}-{run.seed} has another result than the recorded one; run the rung again")
         repeated.setdefault(_key(run), new)
     log: list[list[object]] = []

@@ -17,8 +17,8 @@ PAGE = Path("docs/ladder.md")
 
 COLUMNS = (
     "rung", "builds_on", "family", "published", "seeds", "accuracy", "std", "wilson_low", "wilson_high",
-    "validation_accuracy", "difference", "difference_low", "difference_high", "p", "p_holm", "verdict", "look",
-    "seconds",
+    "corrected_accuracy", "validation_accuracy", "difference", "difference_low", "difference_high", "p", "p_holm",
+    "verdict", "look", "seconds",
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def row_of(ladder: Ladder, result: RungResult) -> list[object]:
         result.std,
         result.low,
         result.high,
+        result.corrected_accuracy,
         result.validation_accuracy,
         *tested,
         None if result.seconds is None else round(result.seconds, 1),
@@ -76,7 +77,8 @@ def with_sections(text: str, ladder: Ladder, runs: list[RunResult]) -> str:
 
 def table(found: list[RungResult]) -> str:
     """Return the table in Markdown."""
-    header = ["rung", "published", "test accuracy (seeds)", "Wilson 95 %", "points gained", "p (Holm)", "verdict", "s"]
+    header = ["rung", "published", "test accuracy (seeds)", "Wilson 95 %", "corrected labels", "points gained"]
+    header += ["p (Holm)", "verdict", "s"]
     return markdown_table([header, *map(cells_of, found)])
 
 
@@ -99,11 +101,19 @@ def cells_of(result: RungResult) -> list[str]:
         "" if result.published is None else str(result.published),
         f"{result.accuracy:.4f}{std} ({result.seeds}{added})",
         f"{result.low:.4f}–{result.high:.4f}",
+        _corrected(result),
         gained,
         p,
         verdict,
         "" if result.seconds is None else f"{result.seconds:.0f}",
     ]
+
+
+def _corrected(result: RungResult) -> str:
+    if result.corrected_accuracy is None:
+        return ""
+    some = "" if result.corrected_seeds == result.seeds else f" ({result.corrected_seeds})"
+    return f"{result.corrected_accuracy:.4f}{some}"
 
 
 def list_of_claims(found: list[Claim]) -> str:
@@ -119,7 +129,7 @@ def list_of_claims(found: list[Claim]) -> str:
 
 def describe(found: list[RungResult]) -> str:
     """Return the table for a terminal."""
-    header = ["rung", "published", "accuracy", "Wilson 95 %", "points gained", "p (Holm)", "verdict", "s"]
+    header = ["rung", "published", "accuracy", "Wilson 95 %", "corrected", "points gained", "p (Holm)", "verdict", "s"]
     rows = [header, *(cells_of(each) for each in found)]
     for row, result in zip(rows[1:], found, strict=True):
         row[0] = result.rung

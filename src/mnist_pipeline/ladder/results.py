@@ -18,7 +18,7 @@ from mnist_pipeline.ladder.queue import DECISIVE_STAGES, finished, seconds_of
 from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import cached_output, stages_of
 from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file
-from mnist_pipeline.provenance.paths import PACKAGES, PREDICTIONS, STEPS, TRAIN_METRICS
+from mnist_pipeline.provenance.paths import PACKAGES, PREDICTIONS, STEPS, TEST_METRICS, TRAIN_METRICS
 
 RUNS = Path("metrics/ladder_runs.csv")
 
@@ -32,6 +32,7 @@ class RunResult:
         seed: its train.seed.
         params: ``Ladder.digest`` of its params: whether it is a run of the rung as it is now.
         accuracy: on the test set, 0-1.
+        corrected_accuracy: on the test set's corrected labels; None: unknown, or there are none.
         validation_accuracy: on the validation set; None: there was none.
         samples: of the test set.
         seconds: of training; None: not known.
@@ -48,6 +49,7 @@ class RunResult:
     seed: int
     params: str
     accuracy: float
+    corrected_accuracy: float | None
     validation_accuracy: float | None
     samples: int
     seconds: float | None
@@ -69,6 +71,7 @@ COLUMNS = {
     "seed": int,
     "params": str,
     "accuracy": float,
+    "corrected_accuracy": float,
     "validation_accuracy": float,
     "samples": int,
     "seconds": float,
@@ -98,7 +101,7 @@ def read_runs(path: Path = RUNS) -> list[RunResult]:
 
 
 def _parsed(row: dict[Any, Any]) -> RunResult:
-    optional = ("validation_accuracy", "seconds", "early_loss", "swing")
+    optional = ("corrected_accuracy", "validation_accuracy", "seconds", "early_loss", "swing")
     numbers = {name: None if pd.isna(row[name]) else row[name] for name in optional}
     return RunResult(**{**row, **numbers, "wrong": tuple(map(int, row["wrong"].split()))})
 
@@ -141,7 +144,7 @@ def results_here(repository: Path, ladder: Ladder, recorded: list[RunResult]) ->
 
 
 def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, known: float | None) -> RunResult:
-    training = json.loads(read_file(repository, commit, TRAIN_METRICS))
+    training, test = (json.loads(read_file(repository, commit, path)) for path in (TRAIN_METRICS, TEST_METRICS))
     predictions = read_csv(
         read_file(repository, commit, PREDICTIONS), {"index": int, "actual": str, "predicted": str}, PREDICTIONS
     )
@@ -153,6 +156,7 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, kn
         seed=run.seed,
         params=ladder.digest(run),
         accuracy=round(1 - len(wrong) / len(predictions), DECIMALS),
+        corrected_accuracy=test.get("corrected", {}).get("accuracy"),
         validation_accuracy=training["validation_accuracy"],
         samples=len(predictions),
         seconds=known if seconds is None else seconds,

@@ -42,6 +42,7 @@ class Classifier(nn.Module):
         scaling: how pixels become inputs.
         params: what the network was built from.
         deskew: whether images are deskewed first.
+        temperature: by which outputs are divided before the softmax; 1 unless it was fitted.
         network: from float32 (n, image_side²) to float32 (n, classes).
     """
 
@@ -54,6 +55,7 @@ class Classifier(nn.Module):
         self.scaling = scaling
         self.params = params
         self.deskew = deskew
+        self.temperature = 1.0
         self.network = build_network(image_side, len(classes), params)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,17 +81,29 @@ class Classifier(nn.Module):
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Return the probability of each class, float64 (n, classes), each row with the sum 1.
 
-        Outputs trained with cross-entropy are logits: a softmax. Outputs trained against one-hot targets (mse, bce)
-        estimate each probability on its own: negative ones count as almost 0, in the order of the outputs, and each
-        row is divided by its sum, so that the most likely class is always that of the largest output.
+        Outputs trained with cross-entropy are logits: a softmax, after division by the temperature. Outputs trained
+        against one-hot targets (mse, bce) estimate each probability on its own: negative ones count as almost 0, in the
+        order of the outputs, and each row is divided by its sum, so that the most likely class is always that of the
+        largest output.
         """
         outputs = outputs.to(torch.float64)
+        if self.temperature != 1:
+            outputs = outputs / self.temperature
         softmax = outputs.softmax(dim=1)
         if self.params.loss == "cross_entropy":
             return softmax
         tiny = torch.finfo(torch.float32).tiny  # counts only in a row of negative outputs
         positive = outputs.clamp(min=0) + tiny * softmax
         return positive / positive.sum(dim=1, keepdim=True)
+
+    def totals(self, outputs: Tensor) -> Tensor:
+        """Return what each row was divided by to give probabilities, float64 (n,): 1 for a softmax.
+
+        Where it is small, a rounding error of the outputs is a large one of the probabilities.
+        """
+        if self.params.loss == "cross_entropy":
+            return torch.ones(len(outputs), dtype=torch.float64)
+        return outputs.to(torch.float64).clamp(min=0).sum(dim=1)
 
 
 def new_classifier(
@@ -125,6 +139,8 @@ def save_classifier(path: Path, classifier: Classifier) -> None:
         "deskew": classifier.deskew,
         "model": classifier.params.model_dump(mode="json", exclude=others),
     }
+    if classifier.temperature != 1:
+        description["temperature"] = classifier.temperature
     weights = {name: tensor.cpu().numpy() for name, tensor in classifier.state_dict().items()}
     save_arrays(path, weights, {DESCRIPTION: description})
 
@@ -145,6 +161,7 @@ def load_classifier(path: Path) -> Classifier:
             params=ModelParams.model_validate(description["model"]),
             deskew=description["deskew"],
         )
+        classifier.temperature = float(description.get("temperature", 1.0))
         classifier.load_state_dict({name: torch.from_numpy(array) for name, array in file.arrays.items()})
     except (PipelineError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise PipelineError(f"{path}: its description does not fit its weights; {error}") from None

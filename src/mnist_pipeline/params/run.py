@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, UnitInterval
 
@@ -34,7 +34,35 @@ class TrainParams(Section):
     schedule: Literal["constant", "cosine", "one_cycle"]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     log_every: PositiveInt
+    temperature_scaling: bool
     augmentation: AugmentationParams
+
+
+AUDIT_KINDS = (
+    "duplicate",
+    "contradiction",
+    "near_duplicate",
+    "label",
+    "outlier",
+    "small_class",
+    "drift",
+    "order",
+)
+"""What an audit looks for."""
+
+
+def _known_kinds(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := [kind for kind in kinds if kind not in AUDIT_KINDS]:
+        raise ValueError(f"must be kinds of findings ({', '.join(AUDIT_KINDS)}), one was {unknown[0]!r}")
+    return kinds
+
+
+class AuditParams(Section):
+    """What the audit of the data does; see the room audit."""
+
+    folds: Annotated[int, Field(ge=2, le=20)]
+    epochs: PositiveInt
+    fail_on: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_known_kinds)]
 
 
 class EvaluateParams(Section):

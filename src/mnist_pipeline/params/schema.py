@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.base import Section
 from mnist_pipeline.params.data import CsvParams, CustomParams, DataParams, FetchParams, RowCounts
 from mnist_pipeline.params.model import ModelParams, OptimizersParams, section_of
-from mnist_pipeline.params.run import EvaluateParams, PlotParams, RuntimeParams, TrainParams
+from mnist_pipeline.params.run import AuditParams, EvaluateParams, PlotParams, RuntimeParams, TrainParams
+
+REQUIREMENTS = {
+    "bool_type": "must be true or false",
+    "float_type": "must be a number",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "string_type": "must be text, in quotes if it looks like a number",
+    "tuple_type": "must be a list, in square brackets",
+}
+"""What a value must be, by pydantic's name of the error, where its own words are those of Python."""
 
 
 class Params(Section):
@@ -24,6 +35,7 @@ class Params(Section):
     csv: CsvParams
     custom: CustomParams
     data: DataParams
+    audit: AuditParams
     model: ModelParams
     optimizers: OptimizersParams
     train: TrainParams
@@ -37,8 +49,19 @@ class Params(Section):
         if self.data.dataset == "mnist":
             return self.csv
         return CsvParams(
-            image_side=self.custom.image_side, classes=self.custom.classes, rows=RowCounts(train=None, test=None)
+            image_side=self.custom.image_side,
+            classes=self.custom.classes,
+            rows=RowCounts(train=None, test=None),
+            corrected_test=self.custom.corrected_test,
         )
+
+    @model_validator(mode="after")
+    def _temperature_can_be_fitted(self) -> Self:
+        if self.train.temperature_scaling and self.model.loss != "cross_entropy":
+            raise ValueError(f"train.temperature_scaling needs model.loss cross_entropy, was {self.model.loss}")
+        if self.train.temperature_scaling and self.data.validation_size == 0:
+            raise ValueError("train.temperature_scaling needs validation rows; data.validation_size was 0")
+        return self
 
 
 def load_params(path: Path) -> Params:
@@ -57,8 +80,19 @@ def load_params(path: Path) -> Params:
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Describe each problem that pydantic found, in a sentence."""
-    keys = known_keys(model)
-    return [_describe(problem, keys) for problem in error.errors()]
+    keys, problems = known_keys(model), error.errors()
+    places = [problem["loc"] for problem in problems]
+    return [
+        _describe(problem, keys)
+        for problem in problems
+        # A list from which a wrong item was removed may also be too short.
+        if problem["type"] != "too_short" or not any(place[:-1] == problem["loc"] for place in _ancestors(places))
+    ]
+
+
+def _ancestors(places: list[tuple[int | str, ...]]) -> Iterator[tuple[int | str, ...]]:
+    """All places, and those that they lie in, but for the outermost."""
+    return (place[:length] for place in places for length in range(2, len(place) + 1))
 
 
 def known_keys(model: type[BaseModel] = Params) -> dict[str, tuple[str, ...]]:
@@ -84,6 +118,13 @@ def _describe(problem: Any, keys: dict[str, tuple[str, ...]]) -> str:
     if kind == "missing":
         return f"{name} is missing; add it (git show HEAD:params.yaml has a complete file)"
     if kind == "value_error":
-        return f"{name}: {context['error']}"
-    requirement = re.sub(r"^(Input|String|Tuple|Value) should", "must", problem["msg"])
+        return f"{name}: {context['error']}" if name else str(context["error"])
+    if kind in ("model_type", "dict_type"):
+        requirement = f"must be a section with the keys {', '.join(keys.get(name, ()))}"
+    elif kind == "too_short":
+        requirement = f"must have at least {context['min_length']} item{'s' * (context['min_length'] > 1)}"
+    elif kind == "union_tag_invalid":
+        requirement = f"must have a kind of {context['expected_tags']}"
+    else:
+        requirement = REQUIREMENTS.get(kind, re.sub(r"^(Input|String|Value) should", "must", problem["msg"]))
     return f"{name} {requirement}, was {problem['input']!r}"

@@ -11,6 +11,7 @@
 
 - ``loop``: ``fit``, the training loop.
 - ``batches``: ``Samples``, and the order and augmentation of every epoch, each a function of the seed and the epoch.
+- ``calibration``: temperature scaling.
 - ``losses``, ``optimizers``: by name; the optimizers with their learning-rate schedules.
 - ``augmentation``: random rotation, scale, shear, shift and elastic deformation.
 - ``state``, ``checkpoint``: what ``fit`` records, by epoch and step, and how it resumes after a kill.
