@@ -18,7 +18,7 @@ from mnist_pipeline.deploy.photo import preprocess
 from tests.conftest import DIGITS
 from tests.deploy.drawn import draw, grey_levels
 
-IMAGES = np.stack([preprocess(grey_levels(draw(digit)), 28) for digit in DIGITS])
+IMAGES = np.stack([preprocess(grey_levels(draw(digit, size=(100, 100))), 28) for digit in DIGITS])
 
 
 def shape(kind: str, place: tuple[int, int, int, int]) -> Any:
@@ -29,7 +29,7 @@ def shape(kind: str, place: tuple[int, int, int, int]) -> Any:
 
 def test_digits_like_the_training_images_are_not_doubted() -> None:
     for digit in DIGITS:
-        image = preprocess(grey_levels(draw(digit, size=(250, 280))), 28)
+        image = preprocess(grey_levels(draw(digit, size=(90, 100))), 28)
         assert doubt(image, 0.9, descriptors(IMAGES)) is None
 
 
