@@ -78,6 +78,7 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| `mnist verify`: seconds | ≤ 120 | {result['seconds']:.0f}, {outcome}, {result['files']} files |"
         )
     lines += picture_lines(found)
+    lines += outlier_lines(found)
     lines += contender_lines(found)
     lines += augmentation_lines(found)
     lines += audit_lines(found)
@@ -141,6 +142,24 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
         f"{result['stage_megabytes']:.0f} |",
         f"| search for near-duplicates, 600,000 images, one core: seconds; peak MB | ≤ 90 | {search['seconds']:.0f}; "
         f"{search['megabytes']:.0f} |",
+    ]
+
+
+def outlier_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about warnings and about several digits in a picture."""
+    if "outliers" not in found:
+        return []
+    result = found["outliers"]
+    warned = "; ".join(f"{reason} {100 * share:.2f} %" for reason, share in result["warned"].items())
+    others = "; ".join(f"{kind} {100 * share:.0f} %" for kind, share in result["found"].items())
+    wrong = 100 * (sum(result["warned"].values()) + result["not one digit"])
+    return [
+        f"| `mnist predict` warns of so many of {result['rows']} validation digits, or does not take them for one "
+        "digit | ≤ 1 % | "
+        f"{wrong:.2f} %: {warned}; not one digit {100 * result['not one digit']:.2f} % |",
+        f"| `mnist predict` warns of, or refuses, so many of {result['number']} pictures of each kind | | {others} |",
+        f"| `mnist predict` separates two to four validation digits in one picture | | "
+        f"{100 * result['separated']:.1f} % of {result['number']} |",
     ]
 
 

@@ -49,6 +49,12 @@ def default() -> dict[str, Any]:
     return {"runs": runs}
 
 
+def outliers() -> dict[str, Any]:
+    """`mnist predict`: warnings of digits and of what is no digit, and several digits in one picture."""
+    found: dict[str, Any] = json.loads(run_python("-m", "benchmarks.outliers")[0])
+    return found
+
+
 def presets() -> dict[str, Any]:
     """Every preset with three seeds, one run after the other, and the time with portable and fast numerics.
 
@@ -428,6 +434,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         matrix_product,
         nothing_to_do,
         numerics,
+        outliers,
         pictures,
         presets,
         queue_cost,

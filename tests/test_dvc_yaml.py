@@ -225,7 +225,7 @@ def test_commands_find_what_stages_write() -> None:
     train, evaluate = flag_values("train"), flag_values("evaluate")
     assert (train["model"], train["steps"], train["metrics"]) == (paths.MODEL, paths.STEPS, paths.TRAIN_METRICS)
     assert (evaluate["predictions"], evaluate["metrics"]) == (paths.PREDICTIONS, paths.TEST_METRICS)
-    assert (evaluate["test"], train["params"]) == (paths.TEST_ARRAYS, paths.PARAMS)
+    assert (train["train"], evaluate["test"], train["params"]) == (paths.TRAIN_ARRAYS, paths.TEST_ARRAYS, paths.PARAMS)
 
 
 def test_plots_read_files_and_columns_that_exist() -> None:

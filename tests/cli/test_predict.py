@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,14 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_pipeline.cli.main import main
-from mnist_pipeline.cli.predict import MODEL
+from mnist_pipeline.cli.predict import EXTENSIONS, MODEL
 from mnist_pipeline.core import numerics
 from mnist_pipeline.deploy.photo import preprocess, read_photo
-from mnist_pipeline.models.classifier import UNIT, Classifier, new_classifier, save_classifier
+from mnist_pipeline.models.classifier import UNIT, Classifier, load_classifier, new_classifier, save_classifier
 from mnist_pipeline.params.schema import Params
 from tests.conftest import DIGITS
-from tests.deploy.drawn import draw, encoded
+from tests.deploy.drawn import draw, encoded, written
 from tests.repository import Repository, git, name_experiment
+
+WARNING = "this does not look like the training images (no class is likely); the prediction may be meaningless"
 
 
 @pytest.fixture(autouse=True)
@@ -72,23 +75,70 @@ def test_standard_input_is_an_image_too(
     lines = capsys.readouterr().out.splitlines()
     _, probabilities = seen_by(classifier, "7.png")
     assert lines[0] == f"-: {DIGITS[int(np.argmax(probabilities))]}  ({max(probabilities):.1%})"
-    for digit, probability, line in zip(DIGITS, probabilities, lines[1:], strict=True):
+    assert " ".join(lines[1:3]).split() == f"warning: {WARNING}".split()  # an untrained model is unsure
+    for digit, probability, line in zip(DIGITS, probabilities, lines[3:], strict=True):
         assert line.startswith(f"  {digit} {100 * probability:5.1f} % {'█' * int(30 * probability)}")
 
 
 def test_an_image_that_cannot_be_read_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     Path("page.png").write_bytes(b"<html>")
     with pytest.raises(SystemExit) as ended:
-        main(["predict", "page.png", "missing.png", ".", "/dev/zero", "3.png", "--json"])
+        main(["predict", "page.png", "missing.png", "models", "/dev/zero", "3.png", "--json"])
     assert ended.value.code == 1
     printed = capsys.readouterr()
     assert [each["image"] for each in json.loads(printed.out)] == ["3.png"]
     assert printed.err.splitlines() == [
+        f"mnist predict: models: the folder has no image; names must end in {', '.join(EXTENSIONS)}",
         "mnist predict: page.png: it is not an image in a supported format (PNG, JPEG, WEBP, BMP, GIF, TIFF)",
         "mnist predict: missing.png: No such file or directory",
-        "mnist predict: .: Is a directory",
         "mnist predict: /dev/zero: it is too large; at most 32 MB are read",
     ]
+
+
+def test_several_digits_are_read_one_by_one(classifier: Classifier, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photo.png").write_bytes(encoded(written("37")))
+    main(["predict", "photo.png", "--json", "--show", "seen"])
+    found = json.loads(capsys.readouterr().out)
+    reading = "".join(each["answer"] for each in found)
+    assert [(each["digit"], each["digits"], each["reading"]) for each in found] == [(1, 2, reading), (2, 2, reading)]
+    for each in found:
+        with Image.open(f"seen/000-photo-digit-{each['digit']}.png") as seen, torch.no_grad():
+            outputs = classifier(torch.from_numpy(np.array(seen))[None])
+        assert list(each["probabilities"].values()) == pytest.approx(
+            classifier.probabilities(outputs)[0].tolist(), rel=1e-5
+        )
+        assert each["warning"] == WARNING
+    main(["predict", "photo.png"])
+    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith("photo")]
+    both = found[0]["confidence"] * found[1]["confidence"]
+    assert titles[0] == f"photo.png: {reading}  ({both:.1%})"
+    assert [title.split(":")[0] for title in titles[1:]] == ["photo.png, digit 1 of 2", "photo.png, digit 2 of 2"]
+
+
+def test_brief_prints_a_line_for_each_image_of_a_folder_and_escapes_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("3.png").rename("a\x1b[2J.PNG")
+    Path("._7.png").write_bytes(b"of another system")
+    main(["predict", ".", "--brief"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"7\.png: \d  \d+\.\d %  warning", first)
+    assert second.startswith("a\\x1b[2J.PNG: ")
+
+
+def test_an_image_in_other_classes_is_not_segmented(
+    make_params: Callable[..., Params], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_classifier(MODEL, new_classifier(28, ("a\x1b", "b"), UNIT, make_params().model, 0))
+    Path("photo.png").write_bytes(encoded(written("37")))
+    main(["predict", "photo.png", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["warning"] is None
+    assert list(found["probabilities"].values()) == pytest.approx(
+        seen_by(load_classifier(MODEL), "photo.png")[1], rel=1e-5
+    )
+    main(["predict", "photo.png"])
+    assert "a\\x1b" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

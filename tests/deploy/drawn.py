@@ -57,6 +57,16 @@ def draw(
     return picture.resize(size, Image.Resampling.BOX)
 
 
+def written(text: str) -> Image.Image:
+    """Digits side by side in lines, with a line for each word."""
+    lines = text.split()
+    paper = Image.new("RGB", (100 * max(map(len, lines)), 150 * len(lines)), "white")
+    for row, line in enumerate(lines):
+        for column, digit in enumerate(line):
+            paper.paste(draw(digit, size=(100, 150), box=(0.2, 0.15, 0.8, 0.85)), (100 * column, 150 * row))
+    return paper
+
+
 def photographed(picture: Image.Image, seed: int = 0, shade: float = 0.35, noise: float = 5.0) -> Image.Image:
     """As taken with a telephone: one side darker, a grey cast, noise."""
     random = np.random.default_rng(seed)

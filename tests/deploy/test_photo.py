@@ -99,6 +99,13 @@ def animation() -> bytes:
     return buffer.getvalue()
 
 
+def damaged_tiff() -> bytes:
+    """A TIFF that refers to a second page, whose directory is empty."""
+    content = encoded(PLAIN.resize((20, 20)), "TIFF")
+    reference = 8 + 2 + 12 * content[8]  # behind the entries of the first directory
+    return content[:reference] + len(content).to_bytes(4, "little") + content[reference + 4 :] + bytes(6)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -106,11 +113,23 @@ def animation() -> bytes:
         (b"<html>404</html>", "it is not an image in a supported format (PNG, JPEG"),
         (encoded(PLAIN)[:300], "it is damaged"),
         (encoded(PLAIN, "JPEG")[:500], "it is damaged"),
+        (damaged_tiff(), "it is damaged; Missing dimensions"),
+        (encoded(Image.new("I;16", (5_000, 5_000))), "kB would become 100 MB in memory, unlike a photo or a scan"),
         (encoded(Image.new("1", (20_000, 20_000))), "it has more than 64 million pixels"),
         (encoded(Image.new("1", (9_000, 9_000))), "9000 × 9000 pixels; at most 64 million are read"),
         (animation(), "it has 2 frames and must have one"),
     ],
-    ids=["empty", "html", "truncated PNG", "truncated JPEG", "bomb", "large", "animation"],
+    ids=[
+        "empty",
+        "html",
+        "truncated PNG",
+        "truncated JPEG",
+        "TIFF with a damaged second page",
+        "small file, large in memory",
+        "bomb",
+        "large",
+        "animation",
+    ],
 )
 def test_a_file_that_is_no_photo_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(PipelineError) as raised:
@@ -137,6 +156,20 @@ def test_a_large_file_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_a_blank_photo_is_refused(levels: NDArray[np.uint8]) -> None:
     with pytest.raises(PipelineError, match="it is blank: no ink stands out from the paper"):
+        preprocess(levels, 28)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8),
+        np.random.default_rng(0).integers(0, 256, (3000, 3000), dtype=np.uint8),
+        np.random.default_rng(0).normal(128, 40, (200, 300)).clip(0, 255).astype(np.uint8),
+    ],
+    ids=["uniform", "uniform, averaged out when shrunk", "normal"],
+)
+def test_noise_is_not_called_blank(levels: NDArray[np.uint8]) -> None:
+    with pytest.raises(PipelineError, match="no strokes stand out from its noise or shadows"):
         preprocess(levels, 28)
 
 

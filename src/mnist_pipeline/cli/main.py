@@ -14,7 +14,7 @@ COMMANDS = {
     "compare": "compare two runs: is one better, and on which images",
     "completion": "print a completion script for your shell",
     "ladder": "run the improvements of experiments.yaml, and report what each is worth",
-    "predict": "classify a photo of a digit",
+    "predict": "classify photos of digits",
     "preset": "train with settings chosen for a given time",
     "verify": "prove that a fresh clone reproduces the committed results",
 }

@@ -6,45 +6,42 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import dataclass
+import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.provenance import paths
 
+if TYPE_CHECKING:
+    from mnist_pipeline.deploy.reading import Digit, Reader, Reading
+
 DESCRIPTION = (
-    "Classify photos or scans of handwritten digits. Each is preprocessed like the training images. Exit status 1 if "
-    "any cannot be read."
+    "Classify photos or scans of handwritten digits. Each digit is preprocessed like the training images; several in "
+    "one picture are read from left to right. Exit status 1 if any picture cannot be read."
 )
 MODEL = Path(paths.MODEL)
 BAR_WIDTH = 30
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="an image file, such as PNG or JPEG; - for standard input"
-    )
+        "images", nargs="+", metavar="IMAGE",
+        help="an image file, such as PNG or JPEG, or a folder of them; - for standard input",
+    )  # fmt: skip
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--model", type=Path, default=MODEL, metavar="FILE", help=f"the model (default: {MODEL})")
     source.add_argument("--rev", metavar="NAME", help="the model of a git revision or an experiment")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--brief", action="store_true", help="print one line for each picture")
+    form.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--show", type=Path, metavar="FOLDER", help="write the preprocessed images there, as PNG")
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for an image: the probability of each class, in the order of the classes."""
-
-    image: str
-    classes: tuple[str, ...]
-    probabilities: list[float]
-
-    @property
-    def answer(self) -> str:
-        """Return the most likely class."""
-        return self.classes[self.probabilities.index(max(self.probabilities))]
+Failure = tuple[str, str]
+"""What cannot be read, and why."""
 
 
 def run(args: argparse.Namespace) -> None:
@@ -52,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     from mnist_pipeline.core import numerics
 
     numerics.configure("portable")  # before torch is imported: the same answer on every machine
+    from mnist_pipeline.deploy.reading import Reader
     from mnist_pipeline.models.classifier import load_classifier
 
     try:
@@ -59,13 +57,15 @@ def run(args: argparse.Namespace) -> None:
     except PipelineError as error:
         hint = "; run dvc repro or dvc pull" if args.rev is None and args.model == MODEL and not MODEL.exists() else ""
         raise PipelineError(f"{error}{hint}") from None
-    predictions, failed = _predict(classifier, args.images, args.show)
+    names, failed = _expanded(args.images)
+    readings = _read(Reader(classifier, Path(paths.TRAIN_ARRAYS)), names, args.show, failed)
     if args.json:
-        print(json.dumps([_as_json(each) for each in predictions], indent=2))
-    elif predictions:
-        print("\n\n".join(describe(each) for each in predictions))
+        print(json.dumps([each for name, reading in readings for each in _as_json(name, reading)], indent=2))
+    elif readings:
+        form, between = (brief, "\n") if args.brief else (describe, "\n\n")
+        print(between.join(form(name, reading) for name, reading in readings))
     for name, problem in failed:
-        print(f"mnist predict: {name}: {problem}", file=sys.stderr)
+        print(f"mnist predict: {printable(name)}: {printable(problem)}", file=sys.stderr)
     if failed:
         sys.exit(1)
 
@@ -78,24 +78,39 @@ def _model_of(revision: str) -> Path:
     return cached_output(here, resolve(here, revision), paths.MODEL)
 
 
-def _predict(classifier: Any, names: list[str], folder: Path | None) -> tuple[list[Prediction], list[tuple[str, str]]]:
-    import torch
+def _expanded(names: list[str]) -> tuple[list[str], list[Failure]]:
+    """The names with those of their images in the place of folders, and the folders that have none."""
+    expanded: list[str] = []
+    failed: list[Failure] = []
+    for name in names:
+        try:
+            if name == "-" or not Path(name).is_dir():
+                expanded.append(name)
+                continue
+            inside = sorted(Path(name).iterdir())
+        except OSError as error:
+            failed.append((name, error.strerror or str(error)))
+            continue
+        images = [str(path) for path in inside if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+        expanded += images
+        if not images:
+            failed.append((name, f"the folder has no image; names must end in {', '.join(EXTENSIONS)}"))
+    return expanded, failed
 
-    from mnist_pipeline.deploy.photo import preprocess, read_photo
-    from mnist_pipeline.models.prediction import predict
 
-    predictions, failed = [], []
+def _read(reader: Reader, names: list[str], folder: Path | None, failed: list[Failure]) -> list[tuple[str, Reading]]:
+    """Read images; add those that cannot be read to ``failed``."""
+    readings = []
     for number, name in enumerate(names):
         try:
-            image = preprocess(read_photo(_content_of(name)), classifier.image_side)
+            reading = reader.read(_content_of(name))
             if folder is not None:
-                _save(folder / f"{number:03d}-{'stdin' if name == '-' else Path(name).stem}.png", image)
+                _save(folder, f"{number:03d}-{'stdin' if name == '-' else Path(name).stem}", reading)
         except (PipelineError, OSError) as error:
             failed.append((name, getattr(error, "strerror", None) or str(error)))
             continue
-        outputs = predict(classifier, torch.from_numpy(image)[None])
-        predictions.append(Prediction(name, classifier.classes, classifier.probabilities(outputs)[0].tolist()))
-    return predictions, failed
+        readings.append((name, reading))
+    return readings
 
 
 def _content_of(name: str) -> bytes:
@@ -108,31 +123,69 @@ def _content_of(name: str) -> bytes:
         return file.read(LARGEST_FILE + 1)
 
 
-def _save(path: Path, image: Any) -> None:
+def _save(folder: Path, stem: str, reading: Reading) -> None:
     from PIL import Image
 
     from mnist_pipeline.core.files import atomic_write
 
-    with atomic_write(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+    for number, digit in enumerate(reading.digits, 1):
+        name = f"{stem}.png" if len(reading.digits) == 1 else f"{stem}-digit-{number}.png"
+        with atomic_write(folder / name) as temporary:
+            Image.fromarray(digit.image).save(temporary, format="PNG")
 
 
-def _as_json(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "image": prediction.image,
-        "answer": prediction.answer,
-        "confidence": max(prediction.probabilities),
-        "probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
-    }
+def _as_json(name: str, reading: Reading) -> list[dict[str, Any]]:
+    """An object for each digit."""
+    return [
+        {
+            "image": name,
+            "digit": number,
+            "digits": len(reading.digits),
+            "reading": reading.text,
+            "answer": digit.answer,
+            "confidence": digit.confidence,
+            "warning": _warning(digit.doubt) if digit.doubt else None,
+            "probabilities": dict(zip(digit.classes, digit.probabilities, strict=True)),
+        }
+        for number, digit in enumerate(reading.digits, 1)
+    ]
 
 
-def describe(prediction: Prediction) -> str:
-    """Return the prediction, and the probability of each class as a bar."""
-    width = max(map(len, prediction.classes))
-    lines = [f"{prediction.image}: {_bold(prediction.answer)}  ({max(prediction.probabilities):.1%})"]
-    for name, probability in zip(prediction.classes, prediction.probabilities, strict=True):
+def _warning(doubt: str) -> str:
+    return f"this does not look like the training images ({doubt}); the prediction may be meaningless"
+
+
+def brief(name: str, reading: Reading) -> str:
+    """Return the reading in one line."""
+    warned = "  warning" if any(digit.doubt for digit in reading.digits) else ""
+    return f"{printable(name)}: {_bold(reading.text)}  {100 * reading.confidence:.1f} %{warned}"
+
+
+def describe(name: str, reading: Reading) -> str:
+    """Return the reading, and for each digit the probability of each class as a bar."""
+    image, number = printable(name), len(reading.digits)
+    if number == 1:
+        return _describe_digit(image, reading.digits[0])
+    parts = [f"{image}: {_bold(reading.text)}  ({reading.confidence:.1%})"]
+    for place, digit in enumerate(reading.digits, 1):
+        parts.append(_describe_digit(f"{image}, digit {place} of {number}", digit))
+    return "\n\n".join(parts)
+
+
+def _describe_digit(title: str, digit: Digit) -> str:
+    names = [printable(name) for name in digit.classes]
+    width = max(map(len, names))
+    lines = [f"{title}: {_bold(digit.answer)}  ({digit.confidence:.1%})"]
+    if digit.doubt:
+        lines += textwrap.wrap(f"warning: {_warning(digit.doubt)}", 78, initial_indent="  ", subsequent_indent="  ")
+    for name, probability in zip(names, digit.probabilities, strict=True):
         lines.append(f"  {name:>{width}} {100 * probability:5.1f} % {_bar(probability)}".rstrip())
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return a text with control characters and bytes that are no text escaped, as they could rewrite the terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _bar(share: float) -> str:
@@ -143,4 +196,4 @@ def _bar(share: float) -> str:
 
 def _bold(text: str) -> str:
     plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
-    return text if plain else f"\033[1m{text}\033[0m"
+    return printable(text) if plain else f"\033[1m{printable(text)}\033[0m"

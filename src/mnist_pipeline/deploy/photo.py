@@ -1,4 +1,4 @@
-"""Preprocess a photo or scan of a handwritten digit like the training images.
+"""Preprocess a photo or scan of handwritten digits like the training images.
 
 The form is that of MNIST (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist): light ink on black, in grey,
 scaled into a box of 20 × 20 pixels with its proportions kept, and placed in 28 × 28 pixels with its centre of mass in
@@ -16,10 +16,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.deploy.segmentation import digits_of
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 LARGEST_FILE = 32 * 2**20  # bytes
 LARGEST_PICTURE = 64_000_000  # pixels
+LARGE_IN_MEMORY = 64 * 2**20  # bytes: from here on a picture must not be compressed more than photos and scans are
+HIGHEST_COMPRESSION = 500
 WORKING_SIDE = 400  # pixels: more does not show in 28
 BOX = 20 / 28  # of the image side
 
@@ -28,6 +31,9 @@ LEAST_CONTRAST_TO_NOISE = 4.0  # standard deviations of the paper
 EDGE = 0.25  # of the level that parts ink from paper: from here on a grey pixel belongs to the digit
 SMALLEST_PART = 0.03  # of the largest connected part; less is dust
 THINNEST_STROKE = 1.7  # pixels of a 28 × 28 image
+
+BLANK = "it is blank: no ink stands out from the paper"
+NOISE = "no strokes stand out from its noise or shadows"
 
 
 def read_photo(content: bytes) -> NDArray[np.uint8]:
@@ -42,28 +48,47 @@ def read_photo(content: bytes) -> NDArray[np.uint8]:
         raise PipelineError(f"it is too large; at most {LARGEST_FILE / 2**20:.0f} MB are read")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the number of pixels is checked below
+            warnings.simplefilter("ignore")  # of damaged metadata, and of many pixels, which are checked below
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
-        if picture.width * picture.height > LARGEST_PICTURE:
-            raise PipelineError(
-                f"it has {picture.width} × {picture.height} pixels; at most {LARGEST_PICTURE // 10**6} million are read"
-            )
-        if (frames := getattr(picture, "n_frames", 1)) > 1:
-            raise PipelineError(f"it has {frames} frames and must have one; save one of them")
-        return _grey(ImageOps.exif_transpose(picture))
+            _check_size(picture, len(content))
+            return _grey(ImageOps.exif_transpose(picture))
+    except PipelineError:
+        raise
     except UnidentifiedImageError:
         raise PipelineError(f"it is not an image in a supported format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise PipelineError(f"it has more than {LARGEST_PICTURE // 10**6} million pixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
-        raise PipelineError(f"it is damaged; {error}") from None
+    except MemoryError:
+        raise PipelineError("it does not fit into memory; save it smaller") from None
+    except Exception as error:  # a decoder may raise anything: OSError, struct.error, zlib.error, KeyError, ...
+        raise PipelineError(f"it is damaged; {error or type(error).__name__}") from None
+
+
+def _check_size(picture: Image.Image, file_size: int) -> None:
+    """Refuse a picture with too many pixels or frames, before any is decoded."""
+    pixels = picture.width * picture.height
+    if pixels > LARGEST_PICTURE:
+        raise PipelineError(
+            f"it has {picture.width} × {picture.height} pixels; at most {LARGEST_PICTURE // 10**6} million are read"
+        )
+    in_memory = pixels * (1 if picture.mode in ("1", "L", "P") else 4)
+    if in_memory > max(LARGE_IN_MEMORY, HIGHEST_COMPRESSION * file_size):
+        raise PipelineError(
+            f"{file_size / 1000:,.0f} kB would become {in_memory / 10**6:,.0f} MB in memory, unlike a photo or a scan; "
+            "save it smaller"
+        )
+    if (frames := getattr(picture, "n_frames", 1)) > 1:
+        raise PipelineError(f"it has {frames} frames and must have one; save one of them")
 
 
 def _grey(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.mode.startswith("I") or picture.mode == "F":  # more than 8 bits
-        levels = np.asarray(picture, np.float64)
+        levels = np.asarray(picture)
         largest = 65535 if levels.max(initial=0) > 255 else 255
-        return np.clip(levels * (255 / largest), 0, 255).astype(np.uint8)
+        grey = np.empty(levels.shape, np.uint8)
+        for row, of_row in zip(grey, levels, strict=True):  # one by one: float64 takes eight times the memory
+            row[:] = np.clip(of_row.astype(np.float64) * (255 / largest), 0, 255)
+        return grey
     if picture.has_transparency_data:
         coloured = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
@@ -71,7 +96,7 @@ def _grey(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def preprocess(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return the digit of a photo like the training images: uint8 (side, side), 0 (paper) to 255 (ink).
+    """Return the one digit of a photo like the training images: uint8 (side, side), 0 (paper) to 255 (ink).
 
     Args:
         grey: grey levels, (height, width), dark ink on light paper or light ink on dark.
@@ -80,8 +105,25 @@ def preprocess(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     Raises:
         PipelineError: there is no ink to be seen.
     """
-    ink = _ink(_shrunk(grey))
-    parts = _without_dust(ink > EDGE * _threshold(ink))
+    ink = _ink(grey)
+    return _like_training(ink, _parts(ink), side)
+
+
+def preprocess_digits(grey: NDArray[np.uint8], side: int) -> list[list[NDArray[np.uint8]]]:
+    """Return every digit of a photo as ``preprocess`` returns one: line by line, each from left to right.
+
+    Raises:
+        PipelineError: there is no ink to be seen, or too many separate parts.
+    """
+    ink = _ink(grey)
+    return [[_like_training(ink, parts, side) for parts in line] for line in digits_of(_parts(ink))]
+
+
+def _parts(ink: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return _without_dust(ink > EDGE * _threshold(ink))
+
+
+def _like_training(ink: NDArray[np.float64], parts: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
     ink = np.where(ndimage.binary_dilation(parts, iterations=2), ink, 0.0)  # grey edges belong to the stroke
     rows, columns = np.flatnonzero(parts.any(axis=1)), np.flatnonzero(parts.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
@@ -105,18 +147,24 @@ def _shrunk(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
     return grey.astype(np.float64)
 
 
-def _ink(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ink(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     """How far each pixel differs from the paper towards the ink, at least 0; the paper's shade may vary smoothly."""
-    paper = _paper(grey)
-    away = grey - paper
+    grey = _shrunk(picture)
+    away = grey - _paper(grey)
     noise = 1.4826 * float(np.median(np.abs(away)))
     beyond = np.where(np.abs(away) > 3 * noise, away, 0.0)
     ink = away if beyond.sum() > 0 else -away
     ink = np.clip(ink, 0, None)
     contrast = float(np.percentile(ink, 99.9)) if ink.size > 10_000 else float(ink.max())
     if contrast < max(LEAST_CONTRAST, LEAST_CONTRAST_TO_NOISE * noise):
-        raise PipelineError("it is blank: no ink stands out from the paper")
+        raise PipelineError(NOISE if max(contrast, _grain(picture)) >= LEAST_CONTRAST else BLANK)
     return np.where(ink > 2 * noise, ink, 0.0)
+
+
+def _grain(picture: NDArray[np.uint8]) -> float:
+    """About three standard deviations of the noise between neighbouring pixels, which shrinking averages out."""
+    rows = picture[:: max(1, len(picture) // WORKING_SIDE)].astype(np.float64)
+    return 3 * float(np.median(np.abs(np.diff(rows, axis=1)))) if rows.shape[1] > 1 else 0.0
 
 
 def _paper(grey: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -157,7 +205,7 @@ def _without_dust(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The connected parts of some size; those that run off the picture only if there is nothing else."""
     labels, number = ndimage.label(mask, structure=np.ones((3, 3)))
     if number == 0:
-        raise PipelineError("it is blank: no ink stands out from the paper")
+        raise PipelineError(BLANK)
     sizes = np.bincount(labels.reshape(-1), minlength=number + 1)
     sizes[0] = 0
     outer = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
