@@ -167,7 +167,7 @@ def _entry(
         base="" if failure else base,
         params=params,
         changes={key: params.get(key) for key in {**before, **params} if before.get(key) != params.get(key)}
-        if params
+        if params and before
         else {},
         code=code,
         code_changed=code != base_code,
