@@ -15,8 +15,8 @@ import yaml
 from scipy.stats import ttest_1samp
 
 from mnist_pipeline.cli.main import main
+from mnist_pipeline.cli.runs import short_names
 from mnist_pipeline.core.statistics import wilson_interval
-from mnist_pipeline.experiments.overview import short_names
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.provenance import dvc
 from tests.repository import git

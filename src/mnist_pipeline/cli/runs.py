@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +15,7 @@ from typing import Any
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import markdown_table, text_table
-from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows, short_names
+from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, cached_file, failure_reason, queue_status
 from mnist_pipeline.provenance.git import EXPERIMENTS, run_git
 from mnist_pipeline.provenance.paths import TEST_METRICS, TRAIN_METRICS, VALIDATION_PREDICTIONS
@@ -141,6 +141,22 @@ def _versus(row: Row) -> str:
     return "failed" if row.entries[0].failure else row.versus
 
 
+def short_names(changed: Collection[str], known: Collection[str]) -> dict[str, str]:
+    """Map dotted names of settings to their shortest ends that stand for no other setting."""
+    ends: dict[str, int] = {}
+    for name in known:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            end = ".".join(parts[-length:])
+            ends[end] = ends.get(end, 0) + 1
+    short = {}
+    for name in changed:
+        parts = name.split(".")
+        candidates = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
+        short[name] = next((end for end in candidates if ends.get(end, 0) <= 1), name)
+    return short
+
+
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
 
@@ -214,7 +230,8 @@ def _print_json(rows: Sequence[Row], file: str) -> None:
         }
         for row in rows
     ]
+    text = json.dumps(content, indent=2, default=str)  # YAML has dates, JSON has not
     if file == "-":
-        print(json.dumps(content, indent=2))
+        print(text)
     else:
-        write_json(Path(file), content)
+        write_json(Path(file), json.loads(text))

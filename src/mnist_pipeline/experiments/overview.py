@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Row:
     def half_width(self) -> float | None:
         """Half the 95 % interval of the validation accuracy of one run (Wilson 1927)."""
         share, number = self.entries[0].validation, self.entries[0].validation_rows
-        if len(self.entries) > 1 or share is None or not number:
+        if len(self.entries) > 1 or share is None or not 0 <= share <= 1 or not number:
             return None
         z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)  # as core.statistics, which needs scipy.stats: a second
         spread: float = (share * (1 - share) / number + z**2 / (4 * number**2)) ** 0.5
@@ -159,7 +160,7 @@ def _entry(
 
     def metric(source: tuple[str, str]) -> Any:
         value = None if failure else _metrics(read(f"{commit}:{source[0]}")).get(source[1])
-        return value if isinstance(value, (int, float)) else None
+        return value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
     return Entry(
         name=name,
@@ -170,7 +171,7 @@ def _entry(
         if params and before
         else {},
         code=code,
-        code_changed=code != base_code,
+        code_changed=bool(before) and code != base_code,
         validation=metric(sources.validation),
         validation_rows=int(metric(sources.validation_rows) or 0),
         train_rows=int(metric(sources.train_rows) or 0),
@@ -232,19 +233,3 @@ def _group_name(names: Sequence[str], every: Collection[str]) -> str:
     common = next(length for length in range(len(first), -1, -1) if last.startswith(first[:length]))
     glob = f"{first[:common]}*"
     return glob if set(fnmatch.filter(every, glob)) == set(names) else ",".join(sorted(names))
-
-
-def short_names(changed: Collection[str], known: Collection[str]) -> dict[str, str]:
-    """Map dotted names of settings to their shortest ends that stand for no other setting."""
-    ends: dict[str, int] = {}
-    for name in known:
-        parts = name.split(".")
-        for length in range(1, len(parts) + 1):
-            end = ".".join(parts[-length:])
-            ends[end] = ends.get(end, 0) + 1
-    short = {}
-    for name in changed:
-        parts = name.split(".")
-        candidates = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
-        short[name] = next((end for end in candidates if ends.get(end, 0) <= 1), name)
-    return short
