@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mnist_pipeline.cli.runs import short_names
 from mnist_pipeline.core.statistics import wilson_interval
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.provenance import dvc
-from tests.repository import git
+from tests.repository import git, make_quick_repository
 
 SAMPLES = 500
 PARAMS: Any = {
@@ -230,3 +231,20 @@ def test_settings_have_the_shortest_name_that_is_theirs_alone() -> None:
         "train.epochs": "epochs", "optimizers.sgd.rate": "sgd.rate", "optimizers.adam.rate": "adam.rate",
         "rate": "rate", "fetch.train": "train",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_with_dvc_itself_a_grid_has_numbered_names_and_failures_their_reason(tmp_path: Path) -> None:
+    repository = make_quick_repository(tmp_path / "repository")
+    repository.run("dvc exp run --queue -n grid -S 'train.epochs=range(12,14)' -S train.seed=0,1")
+    repository.run("dvc queue start -j 2")
+    while re.search("Running|Queued", repository.run("dvc queue status")):
+        time.sleep(1)
+    command = f"PYTHONPATH={Path(dvc.__file__).parents[2]} python -m mnist_pipeline.cli.main runs --json"
+    found = {each["name"]: each for each in json.loads(repository.run(command))}
+    assert {name: each["changes"] for name, each in found.items()} == {
+        "HEAD": {}, "grid-1": {"train.epochs": 12}, "grid-2": {"train.epochs": 12, "train.seed": 1},
+        "grid-3": {"train.epochs": 13}, "grid-4": {"train.epochs": 13, "train.seed": 1},
+    }  # fmt: skip
+    assert [found[f"grid-{number}"]["test_accuracy"] for number in (1, 2)] == [12 / 20, 13 / 20]
+    assert {found[f"grid-{number}"]["failure"] for number in (3, 4)} == {"train: 13 epochs bring bad luck"}
