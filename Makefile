@@ -56,7 +56,7 @@ docs: $(READY) ## Build the documentation as a site, into site/
 
 .PHONY: plots-page
 plots-page: $(READY) ## Write .dvc/plots.html, the page of `dvc plots show`
-	$(RUN) python -m mnist_pipeline.cli.plots_page .dvc/plots.html
+	$(RUN) python -m mnist_pipeline.provenance.plots_page .dvc/plots.html
 
 .PHONY: setup
 setup: $(READY) ## Create .venv and nothing else

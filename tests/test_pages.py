@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_pipeline.cli.main import make_parser
 from mnist_pipeline.core.yaml import read_yaml
@@ -58,8 +59,11 @@ def test_settings_are_accepted(params_content: Any) -> None:
     settings = re.findall(r"-S '?([a-z_.0-9]+)=([^'\s]+)", " ".join(commands))
     settings.remove(("model.architecture", "local"))  # docs/extending.md adds it
     assert len(settings) >= 10
-    for name, value in settings:
-        Params.model_validate(with_overrides(params_content, {name: yaml.safe_load(value)}))
+    parse = OverridesParser.create().parse_override  # as DVC does: one setting can stand for several values
+    for name, words in settings:
+        parsed = parse(f"{name}={words}")
+        for value in parsed.sweep_string_iterator() if parsed.is_sweep_override() else [words]:
+            Params.model_validate(with_overrides(params_content, {name: yaml.safe_load(value)}))
 
 
 def test_readme_is_short_and_names_the_four_commands() -> None:

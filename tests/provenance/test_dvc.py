@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.provenance import dvc
 from mnist_pipeline.provenance.dvc import (
     QueueStatus,
     Task,
     cached_output,
+    failure_reason,
     parse_lock,
     parse_queue_status,
     queue_status,
@@ -47,6 +51,24 @@ def test_the_queue_is_read_as_dvc_prints_it() -> None:
     assert status == QueueStatus(tasks, workers=2)
     assert status.with_state("Queued") == [queued]
     assert parse_queue_status(UNNAMED) == QueueStatus([Task("ab12cd3", "", "Failed")], workers=0)
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        (
+            "Running stage 'train':\n> python stages/train.py\ntrain: epochs must be 1 or more, was 0\n"
+            "ERROR: failed to reproduce 'train': failed to run: python stages/train.py, exited with 1\n\n",
+            "train: epochs must be 1 or more, was 0",
+        ),
+        ("", "it failed before its first stage; see .dvc/tmp/exps/celery/*.out"),
+    ],
+)
+def test_a_task_failed_for_the_last_reason_that_its_own_program_printed(
+    log: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvc, "run_dvc", lambda *_: log)
+    assert failure_reason(tmp_path, Task("ab12cd3", "bad", "Failed")) == reason
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
 """The ``mnist`` command, a module for each of its commands: parse, ask another room, print.
 
 Stages never import it. ``main`` lists the commands; each module has ``DESCRIPTION``, ``add_arguments`` and ``run``.
-``plots_page`` writes the page of ``dvc plots show`` (``make plots-page``).
 """

@@ -16,6 +16,8 @@ COMMANDS = {
     "ladder": "run the improvements of experiments.yaml, and report what each is worth",
     "predict": "classify photos of digits",
     "preset": "train with settings chosen for a given time",
+    "reset": "go back to the last commit, without losing results that nothing keeps",
+    "runs": "list all experiments: what each changed, its accuracy, and which are as good as the best",
     "verify": "prove that a fresh clone reproduces the committed results",
 }
 """Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``. Heavy libraries are imported where they

@@ -8,9 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import read_csv
@@ -18,6 +16,9 @@ from mnist_pipeline.core.yaml import flatten, parse_yaml
 from mnist_pipeline.provenance.dvc import parse_lock, read_output
 from mnist_pipeline.provenance.git import commits_by_name, resolve
 from mnist_pipeline.provenance.paths import LOCK, PACKAGES, PARAMS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WORKSPACE = "workspace"
 SEED = "train.seed"

@@ -62,14 +62,12 @@ class Estimate:
     @property
     def p(self) -> float:
         """The two-sided p-value that the difference is 0; 1 where no test is possible."""
-        from scipy.stats import binomtest
-        from scipy.stats import t as student
-
         if self.discordant is not None:
-            fixed, broken = self.discordant
-            return float(binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0
+            return mcnemar_p(*self.discordant)
         if self.variance == 0:
             return 1.0
+        from scipy.stats import t as student
+
         return float(2 * student.sf(abs(self.difference) / math.sqrt(self.variance), self.degrees))
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
@@ -162,6 +160,16 @@ def _compare_models(before: Scores, after: Scores) -> Estimate:
         samples=samples,
         discordant=(int((differences > 0).sum()), int((differences < 0).sum())) if binary else None,
     )
+
+
+def mcnemar_p(fixed: int, broken: int) -> float:
+    """Return the two-sided p-value of the exact McNemar test: the sign test of the discordant samples, in integers."""
+    number, term, total = fixed + broken, 1, 1
+    for k in range(min(fixed, broken)):
+        term = term * (number - k) // (k + 1)
+        total += term
+    share: float = 2 * total / 2**number
+    return min(1.0, share)
 
 
 def verdict_of(low: float, high: float) -> Verdict:

@@ -62,6 +62,11 @@ def _cache_folder(repository: Path) -> Path:
     return repository / run_dvc(repository, "cache", "dir").strip() / "files" / "md5"
 
 
+def cached_file(repository: Path, md5: str) -> Path:
+    """Return where DVC's cache has a file with this hash, if it has it."""
+    return _cache_folder(repository) / md5[:2] / md5[2:]
+
+
 def cached_output(repository: Path, commit: str, path: str) -> Path:
     """Return where DVC's cache has an output as it was in a commit.
 
@@ -73,7 +78,7 @@ def cached_output(repository: Path, commit: str, path: str) -> Path:
     hashes = [out["md5"] for out in outs if out["path"] == path]
     if not hashes:
         raise RevisionError(f"no stage of commit {commit[:10]} has the output {path}")
-    cached: Path = _cache_folder(repository) / hashes[0][:2] / hashes[0][2:]
+    cached = cached_file(repository, hashes[0])
     if not cached.exists():
         raise PipelineError(
             f"{path} of commit {commit[:10]} is not in DVC's cache; check that commit out and run dvc pull or dvc repro"
@@ -122,6 +127,17 @@ class QueueStatus:
 def queue_status(repository: Path) -> QueueStatus:
     """Return the state of DVC's queue, as `dvc queue status` prints it."""
     return parse_queue_status(run_dvc(repository, "queue", "status"))
+
+
+def failure_reason(repository: Path, task: Task) -> str:
+    """Return why a task of the queue failed: the last line of its log that is not DVC's own."""
+    try:
+        lines = [line.strip() for line in run_dvc(repository, "queue", "logs", task.id).splitlines()]
+    except PipelineError:
+        lines = []  # it failed before its first stage
+    own = ("> ", "Running stage", "Reproducing experiment", "ERROR: failed to reproduce", "Stage '")
+    meaningful = [line for line in lines if line and not line.startswith(own)]
+    return meaningful[-1] if meaningful else "it failed before its first stage; see .dvc/tmp/exps/celery/*.out"
 
 
 def parse_queue_status(text: str) -> QueueStatus:

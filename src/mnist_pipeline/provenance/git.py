@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,11 @@ class Experiment:
     name: str
     commit: str
     ref: str
+
+    @property
+    def base(self) -> str:
+        """The commit from which it started."""
+        return "".join(self.ref.split("/")[2:4])
 
 
 def list_experiments(repository: Path) -> list[Experiment]:
@@ -88,6 +94,32 @@ def read_file(repository: Path, commit: str, path: str) -> bytes:
         return run_git(repository, "show", f"{commit}:{path}")
     except RevisionError:
         raise RevisionError(f"{path} is not in commit {commit[:10]}") from None
+
+
+def read_objects(repository: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Read many objects in one process.
+
+    Args:
+        repository: of git.
+        names: of objects, such as "commit:path"; the content of a folder is git's list of its files.
+
+    Returns:
+        The content of those that exist, by name.
+    """
+    asked = list(dict.fromkeys(names))
+    command = ["git", "cat-file", "--batch"]
+    ran = subprocess.run(command, cwd=repository, input="\n".join(asked).encode(), capture_output=True, check=False)
+    if ran.returncode:
+        raise RevisionError(f"{' '.join(command)}: {ran.stderr.decode(errors='replace').strip()}")
+    found, place = {}, 0
+    for name in asked:
+        end = ran.stdout.index(b"\n", place)
+        size = ran.stdout[place:end].split(b" ")[-1]  # of "hash type size"; a line that ends in a word: not found
+        place = end + 1
+        if size.isdigit():
+            found[name] = ran.stdout[place : place + int(size)]
+            place += int(size) + 1
+    return found
 
 
 def object_hashes(repository: Path, commit: str, paths: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from mnist_pipeline.cli.plots_page import SECTIONS, plots_page
+from mnist_pipeline.provenance.plots_page import SECTIONS, plots_page
 from tests.conftest import ROOT
 
 

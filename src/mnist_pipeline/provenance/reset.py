@@ -1,0 +1,125 @@
+"""Go back to the last commit, knowing first what no commit and no experiment keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.yaml import flatten, parse_yaml
+from mnist_pipeline.provenance.dvc import cached_file, run_dvc, stages_of
+from mnist_pipeline.provenance.git import changed_files, object_hashes, read_file, resolve, run_git
+from mnist_pipeline.provenance.paths import LOCK, PARAMS
+
+SHOWN = 3
+"""Results that are named; others are counted."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a reset changes.
+
+    Attributes:
+        commit: hash of the last commit.
+        tracked: files of git that it restores: params.yaml, dvc.lock, and what stages write.
+        data: outputs that DVC restores from its cache.
+        lost: what no commit, no experiment and no cache has: settings, and results, each in a line.
+        others: changed files of git that it leaves as they are.
+    """
+
+    commit: str
+    tracked: list[str]
+    data: list[str]
+    lost: list[str]
+    others: list[str]
+
+
+def plan_reset(repository: Path) -> Plan:
+    """Find what differs from the last commit. Changes nothing.
+
+    Raises:
+        PipelineError: this is not the root folder of a repository, or its last commit has no dvc.lock.
+    """
+    root = Path(run_git(repository, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
+    if root.resolve() != repository.resolve():
+        raise PipelineError(f"this must run in the root folder of the repository, was {repository}; run cd {root}")
+    commit = resolve(repository, "HEAD")
+    outs = [out["path"] for stage in stages_of(repository, commit).values() for out in stage.get("outs", [])]
+    restored = object_hashes(repository, commit, [PARAMS, LOCK, *outs])  # those that git has
+    every = changed_files(repository)
+    tracked = [path for path in every if path in restored]
+    status = json.loads(run_dvc(repository, "data", "status", "--json"))
+    differing: dict[str, list[str]] = status.get("uncommitted", {})
+    modified = differing.get("modified", [])
+    missing = set(differing.get("deleted", [])) - set(status.get("not_in_cache", []))
+    data = sorted({*status.get("committed", {}).get("modified", []), *modified, *missing})
+    unkept = _unkept(repository, tracked)
+    lost = [f"settings: {_changed_settings(repository, commit)}"] if PARAMS in unkept else []
+    results = [path for path in unkept if path != PARAMS]
+    results += [path for path in modified if not _in_cache(repository, path)]
+    if results:
+        more = f" and {len(results) - SHOWN} more" if len(results) > SHOWN else ""
+        lost.append(f"results: {', '.join(results[:SHOWN])}{more}")
+    return Plan(commit, tracked, data, lost, [path for path in every if path not in restored])
+
+
+def _unkept(repository: Path, paths: Sequence[str]) -> list[str]:
+    """Return the files whose content, in the workspace or staged, is in no commit and in no experiment."""
+    if not paths:
+        return []
+    contents: dict[str, set[str]] = {path: set() for path in paths}
+    existing = [path for path in paths if (repository / path).is_file()]
+    if existing:
+        hashes = run_git(repository, "hash-object", "--", *existing).decode().split()
+        for path, content in zip(existing, hashes, strict=True):
+            contents[path].add(content)
+    for line in run_git(repository, "ls-files", "--stage", "-z", "--", *paths).decode().split("\0")[:-1]:
+        fields, path = line.split("\t", 1)
+        contents[path].add(fields.split()[1])
+    without = [f"--exclude=refs/exps/{name}/*" for name in ("celery", "exec")]  # DVC's own, which it removes again
+    listed = run_git(repository, "rev-list", "--objects", "--full-history", *without, "--all", "HEAD", "--", *paths)
+    kept = {line.split(" ", 1)[0] for line in listed.decode().splitlines()}
+    return [path for path in paths if contents[path] - kept]
+
+
+def _changed_settings(repository: Path, commit: str) -> str:
+    try:
+        now = flatten(parse_yaml((repository / PARAMS).read_bytes(), PARAMS))
+        before = flatten(parse_yaml(read_file(repository, commit, PARAMS), PARAMS))
+    except (OSError, PipelineError):  # a file that is not YAML can be reset, too
+        return PARAMS
+    changed = [f"{name}={_value(now.get(name))}" for name in {**before, **now} if before.get(name) != now.get(name)]
+    return ", ".join(changed) or f"the comments of {PARAMS}"
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _in_cache(repository: Path, path: str) -> bool:
+    file = repository / path
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return cached_file(repository, hashlib.file_digest(content, "md5").hexdigest()).exists()
+
+
+def reset(repository: Path, plan: Plan) -> None:
+    """Restore what differs from the last commit.
+
+    Raises:
+        PipelineError: DVC's cache lacks a file; the files of git are restored.
+    """
+    if plan.tracked:
+        run_git(repository, "restore", f"--source={plan.commit}", "--staged", "--worktree", "--", *plan.tracked)
+    try:
+        run_dvc(repository, "checkout", "--quiet", *["--force"] * bool(plan.lost))
+    except PipelineError as error:
+        raise PipelineError(
+            f"{PARAMS}, {LOCK} and the results are those of the last commit, but not all data: {error}; "
+            "dvc pull or dvc repro brings them"
+        ) from None
