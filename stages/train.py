@@ -33,7 +33,7 @@ def main() -> None:
     from mnist_pipeline.data.split import stratified_split
     from mnist_pipeline.models.classifier import new_classifier, save_classifier
     from mnist_pipeline.models.prediction import predict, write_predictions
-    from mnist_pipeline.training.batches import to_samples
+    from mnist_pipeline.training.batches import check_batch_size, to_samples
     from mnist_pipeline.training.calibration import fit_temperature
     from mnist_pipeline.training.checkpoint import checkpoint_for
     from mnist_pipeline.training.loop import fit
@@ -43,6 +43,7 @@ def main() -> None:
     dataset = load_dataset(args.train)
     size = params.data.validation_size
     train_rows, validation_rows = stratified_split(dataset.labels, size, params.train.seed, dataset.groups)
+    check_batch_size(params.train.batch_size, len(train_rows))
     train, validation = to_samples(dataset, train_rows), to_samples(dataset, validation_rows)
     scaling = scaling_of(train, params.data.scaling)
     side, deskew = dataset.images.shape[1], params.data.deskew

@@ -49,6 +49,8 @@ def test_help_lists_the_commands_and_imports_no_heavy_library() -> None:
 
 
 def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["completion", "bash"])
+    with pytest.raises(SystemExit) as ended:
+        main(["--completion", "bash"])
+    assert ended.value.code == 0
     script = capsys.readouterr().out
     assert all(command in script for command in COMMANDS)

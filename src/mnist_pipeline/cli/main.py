@@ -12,7 +12,6 @@ from mnist_pipeline.core.program import run_program
 COMMANDS = {
     "audit": "print what is suspect about the data, or write corrections of it",
     "compare": "compare two runs: is one better, and on which images",
-    "completion": "print a completion script for your shell",
     "ladder": "run the improvements of experiments.yaml, and report what each is worth",
     "predict": "classify photos of digits",
     "preset": "train with settings chosen for a given time",
@@ -27,6 +26,8 @@ are used, so that ``mnist --help`` answers at once."""
 def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """Return the parser of all commands, with the arguments of those in ``details``."""
     parser = argparse.ArgumentParser(prog="mnist", description="Work with the pipeline's results.")
+    shells = ("bash", "zsh", "tcsh")
+    parser.add_argument("--completion", choices=shells, action=_PrintCompletion, help="print a script for your shell")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         if name not in details:
@@ -37,6 +38,16 @@ def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.Argument
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+class _PrintCompletion(argparse.Action):
+    """Print a script that completes the commands, and exit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *values: object) -> None:
+        import shtab
+
+        print(shtab.complete(make_parser(), str(values[1])))
+        parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

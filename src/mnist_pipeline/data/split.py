@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
@@ -46,10 +48,13 @@ def stratified_split(
             f"{setting} {size:g}: each class needs at least 2 rows, one for each part; label {single[0]} has 1; add "
             "rows of it, or remove the class"
         )
-    try:
-        _, second = train_test_split(rows, test_size=size, random_state=seed, stratify=labels)
-    except ValueError as error:
-        raise PipelineError(f"{setting} {size} does not fit {len(labels)} rows: {error}") from None
+    number, classes = (math.ceil(size * len(labels)) if size < 1 else int(size)), len(np.unique(labels))
+    if not classes <= number <= len(labels) - classes:
+        raise PipelineError(
+            f"{setting} {size:g} must leave at least one row of each of {classes} classes on either side; of "
+            f"{len(labels):,} rows, {number:,} would be taken"
+        )
+    _, second = train_test_split(rows, test_size=size, random_state=seed, stratify=labels)
     in_second = np.zeros(len(labels), bool)
     in_second[second] = True
     if groups is not None:
