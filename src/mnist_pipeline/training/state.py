@@ -40,6 +40,12 @@ class Epoch:
     validation_accuracy: float | None
 
 
+def _described(epoch: Epoch) -> str:
+    accuracy = epoch.validation_accuracy
+    validated = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+    return f"loss {epoch.train_loss:.4f}{validated}"
+
+
 @dataclass(frozen=True)
 class Step:
     """The loss of one batch; steps count from 1."""
@@ -109,6 +115,8 @@ class TrainingState:
         if now.batch == 0:
             now.learning_rate = self._optimizer.param_groups[0]["lr"]
         name = f"epoch {now.epoch}/{self._params.epochs}"
+        if now.history.epochs:
+            name += f", so far {_described(now.history.epochs[-1])}"
         self._bar = tqdm(desc=name, total=batches, initial=now.batch, unit="batch", leave=False, disable=None)
 
     def record(self, steps: list[tuple[Tensor, Tensor]], labels: Tensor) -> None:
