@@ -16,10 +16,14 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mnist_pipeline.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
 CPUS = ("Haswell", "Skylake-Client", "EPYC")
@@ -122,7 +126,34 @@ def child() -> None:
         digest.update(result.probabilities.tobytes())
         digest.update(json.dumps(result.metrics).encode())
         hashes[name] = digest.hexdigest()
+    hashes["audit"] = audit_hash(dataset)
     print(json.dumps(hashes))
+
+
+def audit_hash(dataset: Dataset) -> str:
+    """Return a hash of the groups of a data set with planted findings, and of the report of its audit."""
+    import numpy as np
+
+    from mnist_pipeline.audit.audit import audit
+    from mnist_pipeline.audit.findings import write_findings
+    from mnist_pipeline.audit.labels import predict_fold, stratified_folds
+    from mnist_pipeline.data.csv import Block
+    from mnist_pipeline.data.dataset import load_dataset, save_dataset
+    from mnist_pipeline.data.relations import Relations
+
+    images, labels = dataset.images.copy(), dataset.labels
+    images[1], images[2] = images[0], np.roll(images[3], 1, axis=0)
+    relations = Relations()
+    with tempfile.TemporaryDirectory() as name:
+        paths = {split: Path(name) / split for split in ("train", "test")}
+        save_dataset(paths["train"], [Block(labels, images, dataset.rows)], dataset.classes, relations.groups)
+        save_dataset(paths["test"], [Block(labels, images, dataset.rows)], dataset.classes, relations.overlap)
+        datasets = {split: load_dataset(path) for split, path in paths.items()}
+        folds = stratified_folds(datasets["train"], 2)
+        _, of_test = predict_fold(paths["train"], paths["test"], folds, 1, 0)
+        write_findings(Path(name) / "csv", audit(datasets, {"train": of_test, "test": of_test}))
+        content = [datasets["train"].groups.tobytes(), datasets["test"].overlap.tobytes(), of_test.tobytes()]
+        return hashlib.sha256(b"".join([*content, (Path(name) / "csv").read_bytes()])).hexdigest()
 
 
 def run(cpu: str | None) -> tuple[dict[str, str], float]:
@@ -153,7 +184,7 @@ def main() -> None:
     if shutil.which(EMULATOR) is None:
         sys.exit(f"{EMULATOR} is not installed; Debian and Ubuntu have it in the package qemu-user")
     native, _ = run(None)
-    print(f"native: {native.pop('CPU capability')}, {len(native)} trainings")
+    print(f"native: {native.pop('CPU capability')}, {len(native)} computations")
     different = 0
     with ThreadPoolExecutor(2) as pool:
         for cpu, (hashes, seconds) in zip(args.cpus, pool.map(run, args.cpus), strict=True):

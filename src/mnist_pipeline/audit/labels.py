@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -48,9 +48,9 @@ def out_of_fold_probabilities(
     train_probabilities = np.zeros((len(dataset.labels), len(dataset.classes)))
     test_sum = np.zeros((len(load_dataset(test).labels), len(dataset.classes)))
     processes = min(folds, workers or len(os.sched_getaffinity(0)))
-    predict_fold = partial(_predict_fold, train, test, fold_of_row, epochs)
+    predict = partial(predict_fold, train, test, fold_of_row, epochs)
     with ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent) as pool:
-        for fold, (held_out, of_test) in enumerate(pool.map(predict_fold, range(folds))):
+        for fold, (held_out, of_test) in enumerate(pool.map(predict, range(folds))):
             train_probabilities[fold_of_row == fold] = held_out
             test_sum += of_test
     return train_probabilities, test_sum / folds
@@ -80,10 +80,21 @@ def stratified_folds(dataset: Dataset, folds: int) -> NDArray[np.int64]:
     return fold[first[inverse]]
 
 
-def _predict_fold(
+def predict_fold(
     train: Path, test: Path, fold_of_row: NDArray[np.int64], epochs: int, fold: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The probabilities of the rows of one fold and of the test images, by a network trained on the other folds."""
+    """Train a network on all folds but one, and predict the rows of that fold and the test images.
+
+    Args:
+        train: the training arrays.
+        test: the test arrays.
+        fold_of_row: see ``stratified_folds``.
+        epochs: of the training.
+        fold: which one is left out.
+
+    Returns:
+        The probability of each class: of the rows of the fold, (n, classes), and of the test images, (m, classes).
+    """
     import torch
 
     from mnist_pipeline.models.classifier import UNIT, new_classifier
@@ -167,11 +178,15 @@ def suspected_labels(name: str, dataset: Dataset, probabilities: NDArray[np.floa
     ]
 
 
-def flag_labels(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Sequence[int]:
+def flag_labels(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> list[int]:
     """Return the rows whose labels are probably wrong, those first whose label has the lowest probability."""
+    if len(np.unique(labels)) < 2:
+        return []
     from cleanlab.filter import find_label_issues
 
-    flagged: Sequence[int] = find_label_issues(
-        labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
-    ).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about classes with few rows, which the audit reports itself
+        flagged: list[int] = find_label_issues(
+            labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+        ).tolist()
     return flagged
