@@ -1,11 +1,13 @@
 """Arrays in safetensors files: the one reader and the one writer.
 
 The format (https://huggingface.co/docs/safetensors) is a length, a JSON header and the bytes of each array. It holds
-no code, so that a file from a stranger is safe to open, and the same arrays give the same bytes.
+no code, so that a file from a stranger is safe to open, and the same arrays give the same bytes. An array ``sha256``
+covers all others and the metadata: DVC does not notice a bit that flipped on the disk, and the reader here does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from safetensors.numpy import save
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import atomic_write
 
+CHECKSUM = "sha256"
 HEADER_BYTES = 1 << 16  # reserved where the number of rows is known only at the end; the format allows padding
 DTYPE_NAMES: dict[np.dtype[Any], str] = {np.dtype(np.uint8): "U8", np.dtype(np.int32): "I32"}
 
@@ -48,7 +51,8 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mappin
     assert len(metadata or {}) <= 1
     text = {name: json.dumps(value, sort_keys=True) for name, value in (metadata or {}).items()}
     # The library writes an array as it lies in memory, which is not its order where it is a transposed view.
-    content = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, text or None)
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    content = save(ordered | {CHECKSUM: _checksum(ordered, text)}, text or None)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
@@ -69,14 +73,26 @@ def load_arrays(path: Path, what: str, names: Iterable[str] = (), *, mapped: boo
     try:
         with safe_open(path, framework="numpy") as opened:  # checks that the header fits the file
             file = cast("Any", opened)
-            metadata = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
-            if missing := set(names) - set(file.keys()) - set(metadata):
+            text = file.metadata() or {}
+            if missing := {*names, CHECKSUM} - set(file.keys()) - set(text):
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-            if not mapped:
-                return ArrayFile({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
-        return ArrayFile(_map(path), metadata)
+            arrays = _map(path) if mapped else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays, text)):
+            raise ValueError(
+                "it is damaged: its content does not have its SHA-256; restore it with dvc checkout --force"
+            )
+        return ArrayFile(arrays, {name: json.loads(value) for name, value in text.items()})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise PipelineError(f"{path}: must be {what}; {error}") from None
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]], text: Mapping[str, str]) -> NDArray[np.uint8]:
+    """The SHA-256 of arrays, with their names, types and shapes, and of metadata; uint8 (32,)."""
+    digest = hashlib.sha256(json.dumps(sorted(text.items())).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _map(path: Path) -> dict[str, NDArray[Any]]:
@@ -130,6 +146,7 @@ def save_blocks(
         arrays = {first: largest} | {name: np.concatenate(each) for name, each in kept.items()}
         if derive is not None:
             arrays |= derive(arrays)
+        arrays[CHECKSUM] = _checksum(arrays, {name: json.dumps(value) for name, value in metadata.items()})
         for name, array in arrays.items():
             if name != first:
                 file.write(np.ascontiguousarray(array).data)

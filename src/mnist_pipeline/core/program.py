@@ -10,6 +10,12 @@ from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
 
+_watched: dict[Path, object] = {}
+"""What this process reads, and its state when the process began."""
+
+SMALL = 1 << 16
+"""Bytes of a file that is compared by its content."""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C, by the convention of shells: 128 + SIGINT."""
 
@@ -28,12 +34,41 @@ def parse_flags(description: str | None, flags: Mapping[str, str]) -> argparse.N
     parser = argparse.ArgumentParser(description=description)
     for name, text in flags.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
-    return parser.parse_args()
+    args = parser.parse_args()
+    inputs = [name for name, text in flags.items() if name == "params" or text.startswith("in:")]
+    _watched.update({path: _state(path) for name in inputs for path in [getattr(args, name.replace("-", "_"))]})
+    return args
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run the script of a stage; see ``run_program``."""
-    run_program(Path(sys.argv[0]).stem, main, "run `dvc repro` to continue")
+    """Run the script of a stage; see ``run_program``.
+
+    If its code or an input changes meanwhile, the stage fails at its end: DVC would record the new hashes with the
+    results of the old content (https://github.com/treeverse/dvc/issues/11058).
+    """
+    script, package = Path(sys.argv[0]), Path(__file__).parents[1]
+    _watched.update({path: _state(path) for path in (script, *sorted(package.glob("*/*.py")))})
+
+    def checked() -> None:
+        main()
+        if changed := [str(path) for path, before in _watched.items() if _state(path) != before]:
+            raise PipelineError(
+                f"{', '.join(changed[:5])} changed while the stage ran, so that its results belong to neither version; "
+                "run `dvc repro` again"
+            )
+
+    run_program(script.stem, checked, "run `dvc repro` to continue")
+
+
+def _state(path: Path) -> object:
+    """What changes when a file or a folder does: the content of what is small, the size and time of what is large."""
+    if path.is_dir():
+        return [(each, _state(each)) for each in sorted(path.rglob("*"))]
+    try:
+        status = path.stat()
+        return path.read_bytes() if status.st_size < SMALL else (status.st_size, status.st_mtime_ns, status.st_ino)
+    except OSError:
+        return None
 
 
 def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.core.arrays import load_arrays, save_blocks
+from mnist_pipeline.core.errors import PipelineError
 
 if TYPE_CHECKING:
     from mnist_pipeline.data.csv import Block
@@ -86,5 +87,9 @@ def load_dataset(path: Path) -> Dataset:
     what = "a data set that the validate stage wrote"
     file = load_arrays(path, what, ("images", "labels", "rows", "classes"), mapped=True)
     images, labels = file.arrays.pop("images"), file.arrays.pop("labels")
+    if len(labels) and labels.max() >= len(file.metadata["classes"]):
+        raise PipelineError(
+            f"{path}: must be {what}; it has labels of more than its {len(file.metadata['classes'])} classes"
+        )
     others = {name: np.array(array) for name, array in file.arrays.items()}  # copies are aligned
     return Dataset(images, labels, tuple(file.metadata["classes"]), **others)

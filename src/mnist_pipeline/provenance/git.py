@@ -63,11 +63,23 @@ def resolve(repository: Path, name: str) -> str:
     """Return the hash of the commit of a DVC experiment, or else of whatever git understands.
 
     Raises:
-        RevisionError: neither knows the name, or experiments of several commits have it.
+        RevisionError: neither knows the name, both do, or experiments of several commits have it.
     """
     known = commits_by_name(repository)
+    revision = f"{name}^{{commit}}"
     if name in known:
         commits = known[name]
+        try:
+            found = (
+                run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
+            )
+        except RevisionError:
+            found = commits[0]
+        if found not in commits:
+            raise RevisionError(
+                f"{name!r} is an experiment, and git knows another commit by that name; rename the experiment: "
+                f"dvc exp rename {name} NEW_NAME"
+            )
         if len(commits) > 1:
             raise RevisionError(
                 f"{len(commits)} experiments are called {name!r}; name one by its commit: "
@@ -75,7 +87,6 @@ def resolve(repository: Path, name: str) -> str:
             )
         return commits[0]
     try:
-        revision = f"{name}^{{commit}}"
         return run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
     except RevisionError:
         branches = run_git(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").decode()
