@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
+from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from mnist_pipeline.core.arrays import load_arrays, save_arrays
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.models.deskew import deskewed
 from mnist_pipeline.models.registry import build_network
+from mnist_pipeline.params.base import PositiveFloat, Section
+from mnist_pipeline.params.data import ClassNames
 from mnist_pipeline.params.model import ModelParams, architectures
 
 BATCH_SIZE = 1000
 """Images that are deskewed or predicted at once."""
+
+MOST_WEIGHTS = 1 << 28  # 1 GB
 
 DESCRIPTION = "classifier"
 """Name of the metadata of a model file: what the network is built from."""
@@ -27,6 +34,24 @@ class Scaling:
 
     mean: float
     sd: float  # the name in model files
+
+
+class ScalingDescription(Section):
+    """How pixels become inputs, in a model file."""
+
+    mean: float
+    sd: PositiveFloat
+
+
+class Description(Section):
+    """What a model file says of its classifier."""
+
+    image_side: Annotated[int, Field(ge=1, le=4096)]
+    classes: ClassNames
+    scaling: ScalingDescription
+    deskew: bool
+    model: ModelParams
+    temperature: PositiveFloat = 1.0
 
 
 UNIT = Scaling(mean=0.0, sd=255.0)
@@ -152,17 +177,36 @@ def load_classifier(path: Path) -> Classifier:
         PipelineError: the file is missing, damaged, or does not describe a classifier.
     """
     file = load_arrays(path, "a model that the train stage wrote", [DESCRIPTION])
-    description = file.metadata[DESCRIPTION]
     try:
-        classifier = Classifier(
-            image_side=description["image_side"],
-            classes=tuple(description["classes"]),
-            scaling=Scaling(**description["scaling"]),
-            params=ModelParams.model_validate(description["model"]),
-            deskew=description["deskew"],
-        )
-        classifier.temperature = float(description.get("temperature", 1.0))
+        description = Description.model_validate(file.metadata[DESCRIPTION])
+        with torch.device("meta"):  # takes no memory, whatever the description says
+            _check_weights(_described(description), file.arrays)
+        classifier = _described(description)
         classifier.load_state_dict({name: torch.from_numpy(array) for name, array in file.arrays.items()})
     except (PipelineError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise PipelineError(f"{path}: its description does not fit its weights; {error}") from None
     return classifier.eval()
+
+
+def _described(description: Description) -> Classifier:
+    scaling = Scaling(description.scaling.mean, description.scaling.sd)
+    classifier = Classifier(description.image_side, description.classes, scaling, description.model, description.deskew)
+    classifier.temperature = description.temperature
+    return classifier
+
+
+def _check_weights(classifier: Classifier, arrays: dict[str, NDArray[Any]]) -> None:
+    """Raise a ``ValueError`` unless arrays are the weights of such a classifier: types, shapes, and finite numbers."""
+    expected = classifier.state_dict()
+    if (number := sum(tensor.numel() for tensor in expected.values())) > MOST_WEIGHTS:
+        raise ValueError(f"it has {number:,} weights; at most {MOST_WEIGHTS:,} are read")
+    if expected.keys() != arrays.keys():
+        raise ValueError(f"weights must be {', '.join(expected)}, were {', '.join(arrays)}")
+    for name, tensor in expected.items():
+        found = torch.from_numpy(arrays[name])
+        if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(
+                f"{name} must be {tensor.dtype} {tuple(tensor.shape)}, was {found.dtype} {tuple(found.shape)}"
+            )
+        if not bool(torch.isfinite(found).all()):
+            raise ValueError(f"{name} has numbers that are not finite")

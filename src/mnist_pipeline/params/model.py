@@ -12,7 +12,7 @@ from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, 
 class MlpParams(Section):
     """A fully connected network; see models/mlp.py."""
 
-    hidden_units: Annotated[tuple[PositiveInt, ...], Field(strict=False)]
+    hidden_units: Annotated[tuple[PositiveInt, ...], Field(strict=False, max_length=64)]
     layer_norm: bool
 
 
