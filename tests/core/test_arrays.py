@@ -120,3 +120,38 @@ def test_missing_names_are_listed(tmp_path: Path, mapped: bool) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"missing: must be a model; .*No such file"):
         load_arrays(tmp_path / "missing", "a model")
+
+
+@pytest.mark.parametrize("blocks", [False, True], ids=["arrays", "blocks"])
+@pytest.mark.parametrize("mapped", [False, True], ids=["read", "mapped"])
+def test_a_flipped_bit_is_found_wherever_it_is(tmp_path: Path, blocks: bool, mapped: bool) -> None:
+    path = tmp_path / "file"
+    if blocks:
+        save_blocks(path, blocks_of(ROWS, 7), {"classes": ["a", "b"]})
+    else:
+        save_arrays(path, ROWS, {"classes": ["a", "b"]})
+    content = path.read_bytes()
+    size = 8 + int.from_bytes(content[:8], "little")
+    used = [*range(8 + len(content[8:size].rstrip())), *range(size, len(content))]  # not the padding of the header
+    for place in np.random.default_rng(0).choice(used, 60, replace=False):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << (int(place) % 8)
+        path.write_bytes(flipped)
+        with pytest.raises(PipelineError, match="must be a data set; "):
+            load_arrays(path, "a data set", ("images", "labels", "classes"), mapped=mapped)
+
+
+def test_a_file_without_a_checksum_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(with_header({"x": entry([100], 0, 100)}))
+    with pytest.raises(PipelineError, match=r"it lacks sha256$"):
+        load_arrays(tmp_path / "file", "a data set")
+
+
+def test_arrays_can_be_derived_from_those_that_were_written(tmp_path: Path) -> None:
+    def sums(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {"sums": arrays["images"].sum(axis=(1, 2)).astype(np.int32)}
+
+    save_blocks(tmp_path / "file", blocks_of(ROWS, 7), {}, sums)
+    for mapped in (True, False):
+        found = load_arrays(tmp_path / "file", "a data set", mapped=mapped).arrays
+        assert_equal(found, ROWS | sums(ROWS))

@@ -76,3 +76,45 @@ def test_flags_are_required_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytes
             parse_flags("Train.", flags)
         said = capsys.readouterr()
         assert all(word in said.out + said.err for word in words)
+
+
+CHANGING = """
+import sys
+from pathlib import Path
+from mnist_pipeline.core.program import parse_flags, run_stage
+
+def main():
+    args = parse_flags("", {"params": "settings", "table": "in: rows", "folder": "in: a folder", "out": "out: a file"})
+    args.out.write_text("written")
+    CHANGE
+
+run_stage(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("pass", None),
+        ("args.params.write_text('b: 2')", "params"),
+        ("args.table.write_bytes(bytes(100_001))", "table"),
+        ("Path(args.folder, 'new').touch()", "folder"),
+        ("args.table.unlink()", "table"),
+        ("args.params.write_text(args.params.read_text())", None),
+        ("Path(sys.argv[0]).write_text('')", "train.py"),
+    ],
+    ids=["nothing", "params", "large input", "file of a folder", "input removed", "written again", "script"],
+)
+def test_a_stage_fails_if_what_it_reads_changes_meanwhile(tmp_path: Path, change: str, named: str | None) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(CHANGING.replace("CHANGE", change), "utf-8")
+    (tmp_path / "params").write_text("a: 1")
+    (tmp_path / "table").write_bytes(bytes(100_000))
+    (tmp_path / "folder").mkdir()
+    flags = [word for name in ("params", "table", "folder", "out") for word in (f"--{name}", str(tmp_path / name))]
+    ended = subprocess.run([sys.executable, script, *flags], capture_output=True, text=True, check=False)
+    if named is None:
+        assert (ended.returncode, ended.stderr) == (0, "")
+    else:
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(f"train: {tmp_path / named} changed while the stage ran, ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.experiments.runs import Group, check_comparable, load_group, names_of
@@ -101,3 +102,18 @@ def test_without_params_the_same_commit_twice_is_still_the_same_run_twice(tmp_pa
         load_group(tmp_path, "HEAD,main", "own.csv", CLASSES)
     with pytest.raises(PipelineError, match="has 1 samples; a comparison needs two"):
         check_comparable(group, group)
+
+
+def test_settings_that_were_edited_after_the_run_are_not_those_of_its_results(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    write_run(tmp_path, range(30))
+    lock = yaml.safe_load((tmp_path / "dvc.lock").read_text())
+    lock["stages"]["metrics"]["params"] = {"params.yaml": {"train": {"epochs": 3, "seed": 0}}}
+    lock["stages"]["other"] = {"outs": [], "params": {"params.yaml": {"plot": 1}}}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock))
+    assert load(tmp_path, "workspace").runs[0].params["train.epochs"] == 3
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"train": {"epochs": 20, "seed": 0}, "plot": 2}))
+    with pytest.raises(
+        PipelineError, match=r"edited after the run: train\.epochs is 20, its results are of 3; run dvc"
+    ):
+        load(tmp_path, "workspace")

@@ -177,6 +177,19 @@ Change = Callable[[dict[str, Any], dict[str, NDArray[Any]]], object]
         ),
         pytest.param(lambda _, arrays: arrays.pop("network.3.bias"), id="a weight less"),
         pytest.param(lambda _, arrays: arrays.update(extra=np.zeros(3, np.float32)), id="a weight more"),
+        pytest.param(lambda _, arrays: arrays["network.3.bias"].fill(np.nan), id="NaN"),
+        pytest.param(
+            lambda _, arrays: arrays.update({"network.3.bias": arrays["network.3.bias"].astype(np.int64)}),
+            id="integers",
+        ),
+        pytest.param(
+            lambda description, _: description.update(classes=["a", "b\x1b[31m", "c"]), id="control character"
+        ),
+        pytest.param(
+            lambda description, _: description["model"]["mlp"].update(hidden_units=[10**9] * 3),
+            id="terabytes of weights",
+        ),
+        pytest.param(lambda description, _: description.update(temperature=0.0), id="no temperature"),
     ],
 )
 def test_a_file_whose_description_does_not_fit_its_weights_is_refused(tmp_path: Path, change: Change) -> None:

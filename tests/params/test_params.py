@@ -122,6 +122,13 @@ HASH = f"'{64 * '0'}'"
     ("changes", "expected"),
     [
         ({"train.epochs": "-1"}, r"train.epochs must be greater .* 1, was -1"),
+        ({"train.epochs": "2.5"}, r"train.epochs must be a whole number, was 2.5"),
+        ({"data.deskew": "'no'"}, r"data.deskew must be true or false, was 'no'"),
+        ({"model.mlp.hidden_units": "20"}, r"model.mlp.hidden_units must be a list, in square brackets, was 20"),
+        ({"model.cnn.channels": "[]"}, r"model.cnn.channels must have at least 1 item, was \[\]"),
+        ({"model": "3"}, r"model must be a section with the keys architecture, mlp, .*, was 3"),
+        ({"data.corrections": "a/b.csv"}, r"data.corrections: must be the name of a CSV file in data/corrections, .*"),
+        ({"csv.classes": "['a', '<b>']"}, r"csv.classes: must be printable names without , \" < > .*; one was '<b>'"),
         ({"csv.classes": "[a, b, 1]"}, r'csv.classes: must be names in quotes, such as \["0", "1"\]; name 3 was 1'),
         ({"fetch.sources": f"[{SOURCE}, {{kind: ftp, url: x}}]"}, "fetch.sources.1 .*'ftp'.*"),
         ({"fetch.sources": f"[{SOURCE}, {{kind: idx}}]"}, "fetch.sources.1.idx.url is missing; .*"),

@@ -90,3 +90,14 @@ def test_changed_files_are_tracked_and_not_committed(repository: Path) -> None:
     assert changed_files(repository, "code", "missing.txt") == ["code/a.py"]
     git(repository, "add", "file.txt")
     assert changed_files(repository, "file.txt") == ["file.txt"]
+
+
+def test_an_experiment_with_a_name_that_git_knows_is_ambiguous(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    for message in ("first", "second"):
+        git(tmp_path, "commit", "-q", "--allow-empty", "-m", message)
+    name_experiment(tmp_path, "HEAD", "HEAD~1")
+    with pytest.raises(
+        RevisionError, match="'HEAD' is an experiment, and git knows another commit by that name; rename"
+    ):
+        resolve(tmp_path, "HEAD")
