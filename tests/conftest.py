@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.data import csv
+from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params
@@ -34,6 +36,28 @@ def synthetic_dataset(rows: int, side: int = 8, classes: tuple[str, ...] = DIGIT
     labels = random.permutation(np.arange(rows) % len(classes)).astype(np.uint8)
     images = patterns[labels] + random.integers(0, 56, (rows, side, side))
     return Dataset(images.astype(np.uint8), labels, classes)
+
+
+def strokes(number: int, side: int = 28, seed: int = 0) -> NDArray[np.uint8]:
+    """Images of one random curve each, uint8 (number, side, side), with an empty border as in MNIST."""
+    random, times = np.random.default_rng(seed), np.linspace(0, 1, 40)
+    bezier = np.stack([(1 - times) ** 3, 3 * times * (1 - times) ** 2, 3 * times**2 * (1 - times), times**3], axis=1)
+    points = bezier @ random.uniform(side / 5, 4 * side / 5, (number, 4, 2))  # (number, times, 2)
+    rows, columns = np.indices((side, side))[..., None]  # (side, side, 1) each
+    squares = [((rows - curve[:, 0]) ** 2 + (columns - curve[:, 1]) ** 2).min(axis=-1) for curve in points]
+    return np.asarray(np.round(255 * np.clip(2 - np.sqrt(squares), 0, 1)), np.uint8)
+
+
+def make_block(labels: NDArray[np.uint8], images: NDArray[np.uint8], first_row: int = 1) -> Block:
+    """Consecutive rows of a file, from a row number on."""
+    return Block(labels, images, np.arange(first_row, first_row + len(labels), dtype=np.int32))
+
+
+def concatenated(blocks: list[Block]) -> Block:
+    """All rows of some blocks, at least one."""
+    labels, images = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("labels", "images"))
+    rows = np.concatenate([block.rows for block in blocks])
+    return Block(labels, images, rows, [group for block in blocks for group in block.groups])
 
 
 def write_csv_file(path: Path, dataset: Dataset) -> None:

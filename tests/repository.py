@@ -95,8 +95,9 @@ def make_repository(folder: Path, data: Path, epochs: int = 3, training: str = "
         shutil.copyfile(ROOT / name, folder / name)
     with (folder / "src" / "mnist_pipeline" / "training" / "__init__.py").open("a", encoding="utf-8") as module:
         module.write(training)
-    (folder / "data" / "own").mkdir(parents=True)
-    (folder / "data" / "own" / ".gitkeep").touch()
+    for name in ("own", "corrections"):
+        (folder / "data" / name).mkdir(parents=True)
+        (folder / "data" / name / ".gitkeep").touch()
     write_csv_file(data / "mnist_train.csv", synthetic_dataset(600, seed=0))
     write_csv_file(data / "mnist_test.csv", synthetic_dataset(200, seed=1))
     changes = {

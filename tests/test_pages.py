@@ -56,7 +56,8 @@ def test_commands_are_accepted() -> None:
 
 def test_settings_are_accepted(params_content: Any) -> None:
     commands = [line for text in TEXT.values() for line in re.findall(r"dvc exp run [^`\n]*", text)]
-    settings = re.findall(r"-S '?([a-z_.0-9]+)=([^'\s]+)", " ".join(commands))
+    quoted = re.findall(r"-S '([a-z_.0-9]+)=([^']+)'", " ".join(commands))
+    settings = [*quoted, *re.findall(r"-S ([a-z_.0-9]+)=(\S+)", " ".join(commands))]
     settings.remove(("model.architecture", "local"))  # docs/extending.md adds it
     assert len(settings) >= 10
     parse = OverridesParser.create().parse_override  # as DVC does: one setting can stand for several values

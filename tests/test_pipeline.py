@@ -31,23 +31,27 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 def test_repro_learns_and_leaves_a_clean_tree(repository: Repository) -> None:
     assert json.loads((repository.path / "metrics" / "test.json").read_text())["accuracy"] > 0.9
+    audited = json.loads((repository.path / "metrics" / "audit.json").read_text())
+    assert audited["small_class"] == {"train": 0, "test": 10}  # of 60 and of 20 rows
     assert repository.run("git status --porcelain") == ""
     assert len((repository.path / "metrics" / "predictions.csv").read_text().splitlines()) == 201
 
 
 def test_the_code_of_the_folder_trains_with_portable_numerics(repository: Repository) -> None:
     """The package is installed from another folder, as in the folders in which DVC's queue runs."""
-    (seen,) = re.findall(r"^seen: (.*)", repository.printed, re.MULTILINE)
-    *threads, capability, mkl = json.loads(seen)
-    assert set(threads) == {1}
-    assert capability in ("AVX2", "DEFAULT")
-    assert mkl == "COMPATIBLE"
+    seen = re.findall(r"^seen: (.*)", repository.printed, re.MULTILINE)
+    assert seen  # by training, and by the processes of the audit that ended by themselves
+    for line in seen:
+        *threads, capability, mkl = json.loads(line)
+        assert set(threads) == {1}
+        assert capability in ("AVX2", "DEFAULT")
+        assert mkl == "COMPATIBLE"
 
 
 @pytest.mark.parametrize(
     ("path", "old", "new", "stages"),
     [
-        ("src/mnist_pipeline/figures/loss.py", "def ", "\n\ndef ", {"validate", "plot"}),
+        ("src/mnist_pipeline/figures/loss.py", "def ", "\n\ndef ", {"validate", "audit", "plot"}),
         ("params.yaml", "mistakes: 20", "mistakes: 3", {"plot", "card"}),
         ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.5", {"train", "card"}),
     ],

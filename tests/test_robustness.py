@@ -26,7 +26,7 @@ from tests.repository import Repository, make_repository
 
 pytestmark = pytest.mark.slow
 
-STAGES = ("fetch", "validate", "train", "export", "evaluate", "card", "plot")
+STAGES = ("fetch", "validate", "audit", "train", "export", "evaluate", "card", "plot")
 KILLS = 50
 SEED = int(os.environ.get("KILL_SEED", "20261124"))
 REPRO_TRAIN = "dvc repro --single-item --force train"
@@ -152,7 +152,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 VALIDATE = (
-    "--train-csv train.csv --test-csv test.csv --train {0}/train.safetensors --test test.safetensors "
+    "--train-csv train.csv --test-csv test.csv --corrections . --train {0}/train.safetensors --test test.safetensors "
     "--summary data.json --balance balance.csv --preview preview.png"
 )
 TRAIN = (

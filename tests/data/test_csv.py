@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.data import csv
-from mnist_pipeline.data.csv import Schema, read_blocks, write_rows
+from mnist_pipeline.data.csv import read_blocks, write_rows
+from mnist_pipeline.data.schema import Schema
+from tests.conftest import DIGITS
 
-SCHEMA = Schema(image_side=3, classes=10)
+SCHEMA = Schema(image_side=3, classes=DIGITS)
 ROWS = (
     b"5,0,10,200,0,255,7,0,99,1",
     b"0,255,254,253,0,0,0,12,13,14",
@@ -124,7 +126,10 @@ FILES: dict[str, tuple[bytes, list[str]]] = {
         b"0,1,2,3,4,5,6,7,8,9\n" + VALID,
         ["row 1: must be an image or a header of names, was 0, 1, 2, ..., which numbers the columns; remove it"],
     ),
-    "header of too many names": (b"id," + HEADER + VALID, ["row 1: the header must have 10 names, has 11"]),
+    "header of too many names": (
+        HEADER.replace(b"\n", b",id\n") + VALID,
+        ["row 1: the header must have 10 names, has 11"],
+    ),
     "numbers for a header": (b"0,1,2,3,4,5,6,7,8,256\n" + VALID, [bad_cell(1, 10, "'256'")]),
     "problems in several rows": (
         with_cell(1, 1, b"10").replace(b",99,", b",,").replace(ROWS[3], b"4,0") + b"7,0",
@@ -160,7 +165,7 @@ def test_pixels_are_in_rows_of_the_image(path: Path) -> None:
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 50, MEBIBYTE])
 def test_a_valid_file_is_read_to_its_numbers(path: Path, content: bytes, chunk_bytes: int) -> None:
     path.write_bytes(content)
-    assert read(path, Schema(3, 10, rows=5), chunk_bytes).tolist() == NUMBERS
+    assert read(path, Schema(3, DIGITS, rows=5), chunk_bytes).tolist() == NUMBERS
 
 
 @pytest.mark.parametrize(("content", "problems"), BROKEN.values(), ids=BROKEN)
@@ -186,9 +191,9 @@ def test_a_missing_file_is_named_with_the_command_that_fetches_it(path: Path) ->
 def test_another_number_of_rows_is_refused_unless_a_row_is_broken(path: Path, rows: int) -> None:
     path.write_bytes(HEADER + VALID)
     expected = f"must have {rows} rows, has 5; check the file, or csv.rows in params.yaml"
-    assert problems_of(path, Schema(3, 10, rows)) == [expected]
+    assert problems_of(path, Schema(3, DIGITS, rows)) == [expected]
     path.write_bytes(HEADER + VALID + b"1,2\n")
-    assert problems_of(path, Schema(3, 10, rows)) == [bad_fields(7, "has 2")]
+    assert problems_of(path, Schema(3, DIGITS, rows)) == [bad_fields(7, "has 2")]
 
 
 @pytest.mark.parametrize(("problems", "shown"), [(10, "10 problems:"), (500, "500 problems, the first 10:")])
@@ -235,7 +240,7 @@ def test_what_is_written_is_read_back(path: Path, rows: int, side: int, highest:
     with path.open("wb") as file:
         write_rows(file, labels, images)
     expected = np.column_stack([labels, images.reshape(rows, -1)])
-    np.testing.assert_array_equal(read(path, Schema(side, 10), chunk_bytes), expected)
+    np.testing.assert_array_equal(read(path, Schema(side, DIGITS), chunk_bytes), expected)
     np.testing.assert_array_equal(pd.read_csv(path, header=None, dtype="uint8").to_numpy(), expected)
 
 
@@ -248,12 +253,12 @@ def reference(content: bytes, schema: Schema) -> list[list[int]] | None:
     if not all(re.fullmatch(rb"[0-9]{1,3}", cell) for row in rows for cell in row):
         return None
     values = [[int(cell) for cell in row] for row in rows]
-    fits = all(row[0] < schema.classes and max(row) <= 255 for row in values)
+    fits = all(row[0] < len(schema.classes) and max(row) <= 255 for row in values)
     return values if fits else None
 
 
 def assert_read_as_reference(path: Path, content: bytes) -> None:
-    schema = Schema(image_side=1, classes=10)
+    schema = Schema(image_side=1, classes=DIGITS)
     path.write_bytes(content)
     expected = reference(content, schema)
     if expected is None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.data.split import stratified_split
@@ -58,4 +61,57 @@ def test_a_class_of_one_row_is_named() -> None:
 @pytest.mark.parametrize("size", [1, 9, 0.001, 491, 500, 501, 0.999])
 def test_a_size_that_leaves_fewer_rows_than_classes_is_refused(size: float) -> None:
     with pytest.raises(PipelineError, match=rf"^custom\.test_fraction {size} does not fit 500 rows: ."):
-        stratified_split(EVEN, size, 0, "custom.test_fraction")
+        stratified_split(EVEN, size, 0, setting="custom.test_fraction")
+
+
+@pytest.mark.parametrize(("size", "seed"), [(100, 0), (0.2, 7)])
+def test_without_groups_the_rows_are_those_of_scikit_learn(size: float, seed: int) -> None:
+    expected = train_test_split(np.arange(len(EVEN)), test_size=size, random_state=seed, stratify=EVEN)
+    alone = np.random.default_rng(0).permutation(len(EVEN)).astype(np.int32)
+    for groups in (None, alone):
+        for found, rows in zip(stratified_split(EVEN, size, seed, groups), expected, strict=True):
+            assert found.tolist() == sorted(rows)
+
+
+def random_groups(labels: NDArray[np.uint8], largest: int, share: float, seed: int) -> NDArray[np.int32]:
+    """Groups of 2 to ``largest`` rows, whatever their classes, for a share of the rows."""
+    random = np.random.default_rng(seed)
+    groups = np.arange(len(labels), dtype=np.int32)
+    rows = random.permutation(len(labels))[: int(share * len(labels))]
+    while len(rows) >= 2:
+        size = int(random.integers(2, largest + 1))
+        groups[rows[:size]], rows = groups[rows[0]], rows[size:]
+    return groups
+
+
+@settings(deadline=None, max_examples=20, database=None)
+@given(st.integers(2, 9), st.sampled_from([0.1, 0.5, 0.9]), st.sampled_from([0.1, 0.3, 0.5]), st.integers(0, 99))
+def test_groups_stay_whole_and_classes_keep_their_shares(largest: int, share: float, size: float, seed: int) -> None:
+    groups = random_groups(EVEN, largest, share, seed)
+    first, second = stratified_split(EVEN, size, seed, groups)
+    assert sorted([*first, *second]) == list(range(len(EVEN)))
+    assert not set(groups[first]) & set(groups[second])
+    differences = np.bincount(EVEN[second], minlength=10) - size * 50
+    assert np.abs(differences).max() <= largest + 1
+    if share < 0.9:  # enough single rows to make up for the groups
+        assert np.abs(differences).max() <= 1
+
+
+def test_the_seed_decides_where_groups_go() -> None:
+    groups = (np.arange(len(EVEN)) // 5).astype(np.int32)
+    parts = [set(groups[stratified_split(EVEN, 100, seed, groups)[1]].tolist()) for seed in (0, 1, 0)]
+    assert parts[0] == parts[2] != parts[1]
+
+
+def test_groups_of_a_class_of_their_own_are_shared_out() -> None:
+    """As if each class had five writers."""
+    labels = np.repeat(np.arange(4, dtype=np.uint8), 25)
+    groups = np.repeat(np.arange(20, dtype=np.int32), 5)
+    _, second = stratified_split(labels, 0.2, 3, groups)
+    assert np.bincount(labels[second]).tolist() == [5, 5, 5, 5]
+
+
+def test_groups_that_are_too_large_to_be_split_are_named() -> None:
+    labels, together = np.arange(40, dtype=np.uint8) % 2, np.zeros(40, np.int32)
+    with pytest.raises(PipelineError, match=r"^data\.validation_size 0\.5: the groups are too large to be split: "):
+        stratified_split(labels, 0.5, 0, together)

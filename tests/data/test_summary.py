@@ -9,6 +9,7 @@ import pytest
 
 from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.summary import Summary
+from tests.conftest import make_block
 
 CLASSES = ("zero", "one", "two", "three")
 SIDE = 4
@@ -28,18 +29,18 @@ def planted(seed: int = 0) -> Block:
     images[11, 1, 2] = 1  # all but constant
     images[45] = 0
     images[45, 2, 0] = 1  # all but empty
-    return Block(random.integers(0, 3, ROWS, np.uint8), images)
+    return make_block(random.integers(0, 3, ROWS, np.uint8), images)
 
 
 def summary_of(block: Block, rows: int = ROWS) -> Summary:
     summary = Summary(CLASSES, SIDE)
     for start in range(0, len(block.labels), rows):
-        summary.add(Block(block.labels[start : start + rows], block.images[start : start + rows]))
+        summary.add(make_block(block.labels[start : start + rows], block.images[start : start + rows]))
     return summary
 
 
 def of_images(images: Any) -> Block:
-    return Block(np.zeros(len(images), np.uint8), np.asarray(images, np.uint8))
+    return make_block(np.zeros(len(images), np.uint8), np.asarray(images, np.uint8))
 
 
 def expected_of(block: Block) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def test_images_that_differ_in_one_pixel_by_one_are_no_duplicates() -> None:
 
 def test_collecting_yields_the_blocks_unchanged_and_adds_them() -> None:
     block = planted()
-    halves = [Block(block.labels[:25], block.images[:25]), Block(block.labels[25:], block.images[25:])]
+    halves = [make_block(block.labels[:25], block.images[:25]), make_block(block.labels[25:], block.images[25:])]
     summary = Summary(CLASSES, SIDE)
     collected = summary.collect(halves, "train")
     assert next(collected) is halves[0]

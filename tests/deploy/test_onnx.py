@@ -40,12 +40,18 @@ def answers(classifier: Classifier, images: NDArray[np.uint8] = IMAGES) -> Any:
     return classifier.probabilities(predict(classifier, torch.from_numpy(images))).numpy()
 
 
+def agreement(path: Path, classifier: Classifier) -> float:
+    outputs = predict(classifier, torch.from_numpy(IMAGES))
+    return check_agreement(path, IMAGES, answers(classifier), classifier.totals(outputs).numpy())
+
+
 @pytest.fixture(scope="module")
 def exported(params_content: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Classifier]:
-    """A small convolutional classifier, and its file."""
+    """A small convolutional classifier with a temperature, and its file."""
     path = tmp_path_factory.mktemp("onnx") / "new" / "model.onnx"
     changes = SMALL | {"model.architecture": "cnn", "model.hidden_activation": "gelu"}
     classifier = classifier_of(Params.model_validate(with_overrides(params_content, changes)))
+    classifier.temperature = 0.3
     save_onnx(path, classifier)
     return path, classifier
 
@@ -57,8 +63,10 @@ def test_onnxruntime_gives_the_probabilities_of_the_classifier(
     found = onnx_probabilities(path, IMAGES)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, answers(classifier), rtol=0, atol=1e-5)
+    outputs = predict(classifier, torch.from_numpy(IMAGES))
+    assert np.abs(found - outputs.softmax(dim=1).numpy()).max() > 0.01  # and so does the temperature
     assert len({tuple(row) for row in found}) == len(IMAGES)  # the images do make a difference
-    assert check_agreement(path, IMAGES, answers(classifier)) < 1e-5
+    assert agreement(path, classifier) < 1e-5
     np.testing.assert_allclose(onnx_probabilities(path, IMAGES[:1]), answers(classifier, IMAGES[:1]), atol=1e-5)
     monkeypatch.setattr(onnx_check, "BATCH_SIZE", 5)
     np.testing.assert_allclose(onnx_probabilities(path, IMAGES), found, atol=1e-6)
@@ -68,7 +76,7 @@ def test_deskewing_and_test_time_augmentation_are_in_the_file(make_params: MakeP
     outputs = {"model.loss": "mse", "model.output_activation": "leaky_relu", "model.hidden_activation": "tanh"}
     classifier = classifier_of(make_params({**SMALL, **outputs, "model.test_time_shift": 2}), deskew=True)
     save_onnx(tmp_path / "model.onnx", classifier)
-    assert check_agreement(tmp_path / "model.onnx", IMAGES, answers(classifier)) < 1e-5
+    assert agreement(tmp_path / "model.onnx", classifier) < 1e-5
 
 
 def test_the_file_describes_input_and_output_and_nothing_of_this_machine(exported: tuple[Path, Classifier]) -> None:
@@ -111,14 +119,14 @@ def test_an_architecture_that_onnx_cannot_express_is_named(make_params: MakePara
 
 def test_a_file_of_another_classifier_is_refused(exported: tuple[Path, Classifier]) -> None:
     path, classifier = exported
-    expected = answers(classifier)
+    expected, totals = answers(classifier), np.ones(len(IMAGES))
     expected[21] += [2 * TOLERANCE, -TOLERANCE, -TOLERANCE]
     with pytest.raises(PipelineError, match=r"model\.onnx: .* must give .* for row 21 they differ by 0\.0002"):
-        check_agreement(path, IMAGES, expected)
+        check_agreement(path, IMAGES, expected, totals)
     with pytest.raises(PipelineError, match="row 0 they differ by nan"):
-        check_agreement(path, IMAGES, np.full_like(expected, np.nan))
+        check_agreement(path, IMAGES, np.full_like(expected, np.nan), totals)
     with pytest.raises(PipelineError, match="it gives 3 probabilities, the classifier 4"):
-        check_agreement(path, IMAGES, np.zeros((len(IMAGES), 4)))
+        check_agreement(path, IMAGES, np.zeros((len(IMAGES), 4)), totals)
     with pytest.raises(PipelineError, match=r"model\.onnx: must be an ONNX file that the export stage wrote; "):
         onnx_probabilities(path, IMAGES[:, :5, :5])
 

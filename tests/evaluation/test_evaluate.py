@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.statistics import wilson_interval
+from mnist_pipeline.data.corrections import Correction
+from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.evaluation.evaluate import Evaluation, evaluate, write_evaluation
 from mnist_pipeline.evaluation.metrics import Bin, expected_calibration_error, reliability
 from mnist_pipeline.models.classifier import UNIT, new_classifier
@@ -72,6 +75,36 @@ def test_other_images_or_classes_are_refused(
     assert str(raised.value) == f"{trained_on}; the test set has {given}"
 
 
+def test_corrected_labels_and_images_that_are_not_in_training_are_scored_apart(make_params: MakeParams) -> None:
+    classifier = new_classifier(8, CLASSES, UNIT, make_params({"model.mlp.hidden_units": []}).model, 1)
+    images = synthetic_dataset(40, classes=CLASSES).images
+    answers = predict(classifier, torch.from_numpy(images)).argmax(dim=1).numpy()
+    labels = answers.astype(np.uint8)
+    labels[:10] = (labels[:10] + 1) % 4  # ten wrong answers
+    rows = np.arange(40, dtype=np.int32) + 100
+    overlap = np.where(np.arange(40) % 4 == 0, 7, 0).astype(np.int32)  # of the wrong ones, three
+    dataset = Dataset(images, labels, CLASSES, rows, overlap=overlap)
+    corrections = {
+        100: Correction("", int(labels[0]), int(answers[0])),  # was a wrong label
+        101: Correction("", int(labels[1]), None),
+        120: Correction("", int(labels[20]), None),
+        130: Correction("", int(labels[30]), (int(answers[30]) + 1) % 4),  # was right by chance
+    }
+    metrics = evaluate(classifier, dataset, 5, corrections).metrics
+    assert metrics["errors"] == 10
+    low, high = wilson_interval(29, 38)
+    assert metrics["corrected"] == {"rows": 38, "accuracy": 29 / 38, "low": low, "high": high}
+    low, high = wilson_interval(23, 30)
+    assert metrics["without_overlap"] == {"rows": 30, "accuracy": 23 / 30, "low": low, "high": high}
+
+    plain = evaluate(classifier, Dataset(images, labels, CLASSES), 5).metrics
+    assert plain == {name: value for name, value in metrics.items() if name not in ("corrected", "without_overlap")}
+    whole = evaluate(classifier, Dataset(images, labels, CLASSES, overlap=rows), 5).metrics
+    assert whole == plain  # no image is left
+    with pytest.raises(PipelineError, match="given must be the label of that row"):
+        evaluate(classifier, dataset, 5, {135: Correction("mine.csv, line 2", (int(labels[35]) + 1) % 4, None)})
+
+
 def test_the_files_of_a_known_result_are_these_bytes(tmp_path: Path) -> None:
     by_class = {
         "a, b": {"precision": 1.0, "recall": 0.5, "f1": 2 / 3},
@@ -81,7 +114,11 @@ def test_the_files_of_a_known_result_are_these_bytes(tmp_path: Path) -> None:
         classes=("a, b", "yes"),
         labels=np.array([0, 1, 0]),
         probabilities=np.array([[0.75, 0.25], [1 / 3, 2 / 3], [0.25, 0.75]]),
-        calibration=[Bin(0.0, 0.5, 0, None, None), Bin(0.5, 1.0, 3, 13 / 18, 2 / 3)],
+        totals=np.ones(3),
+        calibration=[
+            Bin(0.0, 0.5, 0, None, None, None, None),
+            Bin(0.5, 1.0, 3, 13 / 18, 2 / 3, 0.2, 0.9),
+        ],
         metrics={"accuracy": 2 / 3, "errors": 1, "classes": by_class},
     )
     paths = [tmp_path / "new" / name for name in ("metrics", "predictions", "classes", "calibration")]
@@ -93,4 +130,7 @@ def test_the_files_of_a_known_result_are_these_bytes(tmp_path: Path) -> None:
         '0,"a, b","a, b",0.75,0.287682,0.125\n1,yes,yes,0.666667,0.405465,0.222222\n2,"a, b",yes,0.75,1.386294,1.125\n'
     )
     assert classes == 'class,precision,recall,f1\n"a, b",1.0,0.5,0.666667\nyes,0.5,1,0.666667\n'
-    assert calibration == "low,high,count,confidence,accuracy\n0.0,0.5,0,,\n0.5,1.0,3,0.722222,0.666667\n"
+    assert calibration == (
+        "low,high,count,confidence,accuracy,accuracy_low,accuracy_high\n"
+        "0.0,0.5,0,,,,\n0.5,1.0,3,0.722222,0.666667,0.2,0.9\n"
+    )

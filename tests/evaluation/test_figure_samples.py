@@ -17,6 +17,7 @@ from mnist_pipeline.evaluation.figure_samples import save_figure_samples
 
 CLASSES = ("a", "b", "ü, c")
 IMAGES = np.random.default_rng(0).integers(0, 256, (300, 2, 2), np.uint8)
+NUMBERS = np.arange(2, 302, dtype=np.int32)  # of the rows of a file with a header
 LABELS = np.array([0, 1, 2, 0, 1, 2])
 PROBABILITIES = np.array(
     [
@@ -32,8 +33,9 @@ TIES = np.tile([[0.25, 0.75, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]], (100, 1))
 
 
 def save(path: Path, record: int, labels: NDArray[Any], probabilities: NDArray[Any]) -> None:
-    dataset = Dataset(IMAGES[: len(labels)], labels.astype(np.uint8), CLASSES)
-    save_figure_samples(path, dataset, Evaluation(CLASSES, labels, probabilities, calibration=[], metrics={}), record)
+    dataset = Dataset(IMAGES[: len(labels)], labels.astype(np.uint8), CLASSES, NUMBERS[: len(labels)])
+    result = Evaluation(CLASSES, labels, probabilities, np.ones(len(labels)), calibration=[], metrics={})
+    save_figure_samples(path, dataset, result, record)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_the_record_comes_first_and_then_the_mistakes_by_confidence(
     file = load_arrays(tmp_path / "new" / "samples", "samples")
     expected = {"images": IMAGES[rows], "labels": labels[rows], "probabilities": probabilities[rows]}
     assert set(file.arrays) == {"rows", *expected}
-    for name, array in {"rows": np.array(rows), **expected}.items():
+    for name, array in {"rows": NUMBERS[rows].astype(np.int64), **expected}.items():
         assert file.arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(file.arrays[name], array)
     assert file.metadata == {"classes": list(CLASSES)}

@@ -13,13 +13,13 @@ import pytest
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.statistics import wilson_interval
-from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import save_dataset
 from mnist_pipeline.experiments.compare import Comparison, compare
 from mnist_pipeline.experiments.runs import load_group
 from mnist_pipeline.experiments.scores import SCORES, scores_of
 from mnist_pipeline.experiments.significance import MCNEMAR, PAIRED, TWO_WAY, compare_scores
 from mnist_pipeline.provenance.paths import PREDICTIONS
+from tests.conftest import make_block
 from tests.experiments.repository import CLASSES, LABELS, NAMES, commit_all, make_experiments
 from tests.repository import git
 
@@ -128,7 +128,7 @@ def test_the_figure_needs_the_images_of_two_runs(repository: Path, tmp_path: Pat
     arrays.parent.mkdir(parents=True)
     for labels in (LABELS[::-1], LABELS):
         assert not picture.exists()
-        save_dataset(arrays, [Block(np.array(labels, np.uint8), np.zeros((300, 8, 8), np.uint8))], NAMES)
+        save_dataset(arrays, [make_block(np.array(labels, np.uint8), np.zeros((300, 8, 8), np.uint8))], NAMES)
         with nullcontext() if labels == LABELS else pytest.raises(SystemExit, match="is not the test set of the two"):
             main(draw)
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -51,7 +52,8 @@ def calibration(counts: list[int]) -> pd.DataFrame:
     low = np.arange(bins) / bins
     confidence = np.where(count > 0, low + 0.6 / bins, np.nan)
     table = {"low": low, "high": low + 1 / bins, "count": count, "confidence": confidence, "accuracy": confidence * 0.9}
-    return pd.DataFrame(table)
+    bounds = {"accuracy_low": confidence * 0.8, "accuracy_high": confidence * 0.93}
+    return pd.DataFrame(table | bounds)
 
 
 def first_layer(units: int, *further: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -66,8 +68,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion of 40 classes": lambda: draw_confusion(predictions(FORTY, FORTY[::-1]), FORTY),
     "loss": lambda: draw_loss(*losses(400, 5)),
     "loss without steps and validation": lambda: draw_loss(*losses(0, 1, validated=False)),
-    "mistakes": lambda: draw_mistakes(IMAGES, LABELS, PROBABILITIES, ("$a", "b$", "_"), 11),
-    "no mistakes": lambda: draw_mistakes(IMAGES[:0], LABELS[:0], PROBABILITIES[:0], THREE, 20),
+    "mistakes": lambda: draw_mistakes(IMAGES, LABELS, LABELS, PROBABILITIES, ("$a", "b$", "_"), 11),
+    "no mistakes": lambda: draw_mistakes(IMAGES[:0], LABELS[:0], LABELS[:0], PROBABILITIES[:0], THREE, 20),
     "preview": lambda: draw_preview(IMAGES[:9], LABELS[:9].astype(np.uint8), FORTY[:2]),
     "record": lambda: draw_record(7, IMAGES[0], 2, np.array([0.1, 0.2, 0.7]), THREE),
     "record of 40 classes": lambda: draw_record(7, IMAGES[0], 2, np.full(40, 1 / 40), FORTY),
@@ -153,11 +155,11 @@ def test_loss_has_a_line_for_each_loss_there_is(validated: bool, names: list[str
 
 def test_mistakes_are_captioned_and_in_order() -> None:
     probabilities = np.array([[0.1, 0.8765, 0.0235], [0.6, 0.1, 0.3], [0.1, 0.1, 0.8]])
-    figure = draw_mistakes(IMAGES[:3], np.array([0, 2, 1]), probabilities, THREE, 2)
+    figure = draw_mistakes(IMAGES[:3], np.array([7, 1042, 3]), np.array([0, 2, 1]), probabilities, THREE, 2)
     drawn = [axes for axes in figure.axes if axes.images]
     assert [shown(axes) for axes in drawn] == IMAGES[:2].tolist()
     captions = [axes.get_title() for axes in drawn]
-    for caption, words in zip(captions, (("a", "b", "87.6%"), ("c", "a", "60.0%")), strict=True):
+    for caption, words in zip(captions, (("a", "b", "87.6%", "row 7"), ("c", "a", "60.0%", "row 1042")), strict=True):
         assert [caption.index(word) for word in words] == sorted(caption.index(word) for word in words)
     assert figure.get_suptitle().startswith("The 2 most confident of 3 mistakes")
     assert FIGURES["no mistakes"]().get_suptitle() == "No mistakes on the test set"
@@ -223,7 +225,11 @@ def test_reliability_has_a_bar_where_predictions_are_and_the_number_of_them_belo
     assert [bar.get_height() for bar in bars(above)] == pytest.approx(filled["accuracy"].tolist())
     assert [bar.get_x() + bar.get_width() / 2 for bar in bars(above)] == pytest.approx([0.375, 0.875])
     assert [bar.get_height() for bar in bars(below)] == [0, 5, 0, 20]
-    assert np.array_equal(above.get_lines()[0].get_xdata(), filled["confidence"])
+    (confidences,) = (line for line in above.get_lines() if line.get_label() == "mean confidence")
+    assert np.array_equal(confidences.get_xdata(), filled["confidence"])
+    (intervals,) = (each for each in above.collections if isinstance(each, LineCollection))
+    ends = np.stack([segment[:, 1] for segment in intervals.get_segments()], axis=1)
+    np.testing.assert_allclose(ends, [filled["accuracy_low"], filled["accuracy_high"]])
     assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("accuracy", "test images", "confidence")
     assert len(figure.legends) == 1
 

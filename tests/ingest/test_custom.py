@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnist_pipeline.data.csv import Schema, read_blocks
+from mnist_pipeline.data.csv import Block, read_blocks
+from mnist_pipeline.data.dataset import load_dataset, save_dataset
+from mnist_pipeline.data.relations import Relations
+from mnist_pipeline.data.schema import Schema
+from mnist_pipeline.data.split import stratified_split
 from mnist_pipeline.ingest.custom import fetch_custom
 from mnist_pipeline.ingest.download import Limits
 from mnist_pipeline.params.data import CustomParams
-from tests.conftest import synthetic_dataset, write_csv_file
+from tests.conftest import concatenated, strokes, synthetic_dataset, write_csv_file
 from tests.ingest.conftest import Targets, assert_alone, refusal
 from tests.ingest.servers import files, serving
 
 LIMITS = Limits(timeout=5, retries=0, min_rate=0, max_bytes=10**6)
 CLASSES = ("cat", "dog", "emu")
-SCHEMA = Schema(5, 3)
+SCHEMA = Schema(5, CLASSES)
 Fetch = Callable[..., str]
 
 
@@ -41,6 +45,7 @@ def fetch(targets: Targets) -> Fetch:
             "test_fraction": None if "test" in changes else 0.3,
             "image_side": 5,
             "classes": CLASSES,
+            "corrected_test": None,
             "sha256": {"train": None, "test": None},
         }
         return fetch_custom(CustomParams.model_validate(content | changes), targets, LIMITS)
@@ -49,8 +54,13 @@ def fetch(targets: Targets) -> Fetch:
 
 
 def rows_of(path: Path) -> list[bytes]:
-    """The rows as text."""
-    return path.read_bytes().splitlines()
+    """The rows as text, without a header."""
+    return [line for line in path.read_bytes().splitlines() if line[:1].isdigit()]
+
+
+def rows_in(path: Path, schema: Schema = SCHEMA) -> Block:
+    """All rows of a file."""
+    return concatenated(list(read_blocks(path, schema)))
 
 
 def test_one_file_is_split_with_each_class_in_proportion(
@@ -59,11 +69,14 @@ def test_one_file_is_split_with_each_class_in_proportion(
     assert fetch(source) == f"{source}, with 0.3 of its rows as the test set"
     train, test = rows_of(targets["train"]), rows_of(targets["test"])
     assert (len(train), len(test)) == (35, 15)
-    order = rows_of(source)
-    assert sorted(train + test) == sorted(order)
-    assert [order.index(row) for row in test] == sorted(order.index(row) for row in test)
-    labels = np.concatenate([block.labels for block in read_blocks(targets["test"], SCHEMA)])
-    assert np.bincount(labels).tolist() == [5, 5, 5]
+    everything = rows_in(source)
+    parts = [rows_in(targets[split]) for split in ("train", "test")]
+    assert sorted([*parts[0].rows, *parts[1].rows]) == list(range(1, 51))
+    for part in parts:
+        assert (np.diff(part.rows) > 0).all()
+        np.testing.assert_array_equal(part.labels, everything.labels[part.rows - 1])
+        np.testing.assert_array_equal(part.images, everything.images[part.rows - 1])
+    assert np.bincount(parts[1].labels).tolist() == [5, 5, 5]
     assert_alone(targets)
 
     monkeypatch.setattr("mnist_pipeline.data.csv.CHUNK_BYTES", 100)
@@ -116,3 +129,42 @@ def test_another_version_of_a_file_is_refused(fetch: Fetch, source: Path, target
 def test_a_part_that_would_be_too_small_is_refused(fetch: Fetch, source: Path, targets: Targets) -> None:
     found = refusal(targets, lambda: fetch(source, test_fraction=0.02))
     assert found.startswith(f"{source}: custom.test_fraction 0.02 does not fit 50 rows: ")
+
+
+def test_groups_and_near_duplicates_are_on_one_side_of_both_splits(
+    fetch: Fetch, targets: Targets, tmp_path: Path
+) -> None:
+    """In a file with a header, where 40 of 160 images come again, shifted, and 30 rows are of one writer."""
+    images = np.concatenate([strokes(160, 16), np.roll(strokes(160, 16)[:40], (1, -1), (1, 2))])
+    order = np.random.default_rng(1).permutation(200)
+    original = np.where(order < 160, order, order - 160)  # the image that each row shows
+    writer = np.where((np.arange(200) >= 100) & (np.arange(200) < 130), "ann", np.arange(200).astype(str))
+    cells = [images[order].reshape(200, -1).astype(str), writer[:, None], np.take(CLASSES, original % 3)[:, None]]
+    lines = [",".join(row) for row in np.concatenate(cells, axis=1)]
+    header = ",".join([*(f"p{number}" for number in range(256)), "group", "label"])
+    source = tmp_path / "own.csv"
+    source.write_text("\n".join([header, *lines, ""]), "utf-8")
+    fetch(source, image_side=16)
+
+    schema = Schema(16, CLASSES)
+    train, test = (rows_in(targets[split], schema) for split in ("train", "test"))
+    assert sorted([*train.rows, *test.rows]) == list(range(2, 202))  # below the header
+    for part in (train, test):
+        np.testing.assert_array_equal(part.images, images[order[part.rows - 2]])
+        np.testing.assert_array_equal(part.labels, original[part.rows - 2] % 3)
+        assert list(part.groups) == writer[part.rows - 2].tolist()
+
+    relations = Relations()
+    save_dataset(tmp_path / "train", relations.collect([train]), CLASSES, relations.groups)
+    dataset = load_dataset(tmp_path / "train")
+    _, validation = stratified_split(dataset.labels, 0.2, 0, dataset.groups)
+    side = dict.fromkeys(train.rows.tolist(), "train") | dict.fromkeys(test.rows.tolist(), "test")
+    side |= dict.fromkeys(dataset.rows[validation].tolist(), "validation")
+    assert {each: list(side.values()).count(each) for each in ("train", "validation", "test")} == pytest.approx(
+        {"train": 112, "validation": 28, "test": 60}, abs=8
+    )
+    for names in (original, writer):
+        sides: dict[str, set[str]] = {}
+        for row, each in side.items():
+            sides.setdefault(str(names[row - 2]), set()).add(each)
+        assert all(len(each) == 1 for each in sides.values())

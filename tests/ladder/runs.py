@@ -24,6 +24,7 @@ def make_run(rung: str, seed: int, wrong: set[int], **changes: Any) -> RunResult
         seed=seed,
         params="0" * 12,
         accuracy=1 - len(wrong) / SAMPLES,
+        corrected_accuracy=None,
         validation_accuracy=None,
         samples=SAMPLES,
         seconds=3.0,
