@@ -92,7 +92,7 @@ def wrong_labels(kind: str, rate: float) -> dict[str, Any]:
 def _predictions(train: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     os.environ.update(PORTABLE_ENVIRONMENT)  # for the processes of the folds
     params = read_yaml(ROOT / "params.yaml")["audit"]
-    return out_of_fold_probabilities(train, ARRAYS["test"], params["folds"], params["epochs"])
+    return out_of_fold_probabilities(train, ARRAYS["test"], params["folds"], params["steps"])
 
 
 def images() -> dict[str, Any]:

@@ -18,7 +18,7 @@ FLAGS = {
 def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
-    params = load_params(args.params).audit
+    params = load_params(args.params)
     numerics.configure("portable")  # before NumPy and torch are imported; inherited by the processes of the folds
     from mnist_pipeline.audit.audit import audit
     from mnist_pipeline.audit.findings import count, warnings, write_findings
@@ -29,7 +29,7 @@ def main() -> None:
     from mnist_pipeline.figures.style import save_figure
 
     datasets = {"train": load_dataset(args.train), "test": load_dataset(args.test)}
-    train, test = out_of_fold_probabilities(args.train, args.test, params.folds, params.epochs)
+    train, test = out_of_fold_probabilities(args.train, args.test, params.audit.folds, params.audit.steps)
     findings = audit(datasets, {"train": train, "test": test})
     write_findings(args.findings, findings)
     write_json(args.metrics, count(findings))
@@ -39,7 +39,7 @@ def main() -> None:
         print(f"audit: {line}; see {args.findings}")
     if not lines:
         print("audit: nothing found")
-    if broken := [line for kind, line in lines.items() if kind in params.fail_on]:
+    if broken := [line for kind, line in lines.items() if kind in params.audit.fail_on]:
         raise PipelineError(f"audit.fail_on: {'; '.join(broken)}; see {args.findings}")
 
 

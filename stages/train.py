@@ -34,9 +34,9 @@ def main() -> None:
     from mnist_pipeline.models.classifier import new_classifier, save_classifier
     from mnist_pipeline.models.prediction import predict, write_predictions
     from mnist_pipeline.training.batches import check_batch_size, to_samples
-    from mnist_pipeline.training.calibration import fit_temperature
     from mnist_pipeline.training.checkpoint import checkpoint_for
     from mnist_pipeline.training.loop import fit
+    from mnist_pipeline.training.scoring import fit_temperature
     from mnist_pipeline.training.state import Epoch, Step
     from mnist_pipeline.training.summary import augmented_examples, scaling_of, summarise
 

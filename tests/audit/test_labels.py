@@ -121,7 +121,7 @@ def test_no_network_saw_an_image_that_it_predicts_nor_one_of_its_group(
 
     monkeypatch.setattr(audit_labels, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr("mnist_pipeline.training.loop.fit", fit)
-    found, of_test = out_of_fold_probabilities(train_path, test_path, folds=3, epochs=1)
+    found, of_test = out_of_fold_probabilities(train_path, test_path, folds=3, steps=20)
     assert len(trained) == 3
     every = [
         classifier.probabilities(predict(classifier, torch.from_numpy(np.concatenate([train.images, test.images]))))
@@ -142,7 +142,7 @@ def test_a_training_set_of_a_single_group_is_refused(
     save_dataset(train_path, [make_block(train.labels, train.images)], CLASSES, lambda _: together)
     monkeypatch.setattr(audit_labels, "ProcessPoolExecutor", InThisProcess)
     with pytest.raises(PipelineError, match="group"):
-        out_of_fold_probabilities(train_path, test_path, folds=2, epochs=1)
+        out_of_fold_probabilities(train_path, test_path, folds=2, steps=20)
 
 
 @pytest.mark.slow  # processes that import PyTorch

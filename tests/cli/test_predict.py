@@ -129,7 +129,7 @@ def test_brief_prints_a_line_for_each_image_of_a_folder_and_escapes_its_name(
 def test_an_image_in_other_classes_is_not_segmented(
     make_params: Callable[..., Params], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_classifier(MODEL, new_classifier(28, ("a\x1b", "b"), UNIT, make_params().model, 0))
+    save_classifier(MODEL, new_classifier(28, ("a b", "b"), UNIT, make_params().model, 0))
     Path("photo.png").write_bytes(encoded(written("37")))
     main(["predict", "photo.png", "--json"])
     (found,) = json.loads(capsys.readouterr().out)
@@ -137,8 +137,6 @@ def test_an_image_in_other_classes_is_not_segmented(
     assert list(found["probabilities"].values()) == pytest.approx(
         seen_by(load_classifier(MODEL), "photo.png")[1], rel=1e-5
     )
-    main(["predict", "photo.png"])
-    assert "a\\x1b" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

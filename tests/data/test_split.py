@@ -60,7 +60,10 @@ def test_a_class_of_one_row_is_named() -> None:
 
 @pytest.mark.parametrize("size", [1, 9, 0.001, 491, 500, 501, 0.999])
 def test_a_size_that_leaves_fewer_rows_than_classes_is_refused(size: float) -> None:
-    with pytest.raises(PipelineError, match=rf"^custom\.test_fraction {size} does not fit 500 rows: ."):
+    with pytest.raises(
+        PipelineError,
+        match=rf"^custom\.test_fraction {size} must leave at least one row of each .* of 500 rows",
+    ):
         stratified_split(EVEN, size, 0, setting="custom.test_fraction")
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import save_dataset
 from mnist_pipeline.deploy.outliers import descriptors, doubt, training_descriptors
 from mnist_pipeline.deploy.photo import preprocess
-from tests.conftest import DIGITS
+from tests.conftest import DIGITS, make_block
 from tests.deploy.drawn import draw, grey_levels
 
 IMAGES = np.stack([preprocess(grey_levels(draw(digit, size=(100, 100))), 28) for digit in DIGITS])
@@ -49,8 +47,8 @@ def test_other_images_are_doubted_with_the_reason(image: Any, probability: float
 def test_training_images_are_compared_if_they_are_there_and_have_28_pixels(tmp_path: Path) -> None:
     assert training_descriptors(tmp_path / "none") is None
     for images in (IMAGES, IMAGES[:, :8, :8]):
-        block = SimpleNamespace(images=np.ascontiguousarray(images), labels=np.arange(10, dtype=np.uint8))
-        save_dataset(tmp_path / f"{images.shape[1]}", [cast(Block, block)], DIGITS)
+        block = make_block(np.arange(10, dtype=np.uint8), np.ascontiguousarray(images))
+        save_dataset(tmp_path / f"{images.shape[1]}", [block], DIGITS)
     assert training_descriptors(tmp_path / "8") is None
     found = training_descriptors(tmp_path / "28")
     assert found is not None

@@ -128,7 +128,7 @@ def test_another_version_of_a_file_is_refused(fetch: Fetch, source: Path, target
 
 def test_a_part_that_would_be_too_small_is_refused(fetch: Fetch, source: Path, targets: Targets) -> None:
     found = refusal(targets, lambda: fetch(source, test_fraction=0.02))
-    assert found.startswith(f"{source}: custom.test_fraction 0.02 does not fit 50 rows: ")
+    assert found.startswith(f"{source}: custom.test_fraction 0.02 must leave at least one row of each of 3 classes ")
 
 
 def test_groups_and_near_duplicates_are_on_one_side_of_both_splits(

@@ -102,7 +102,7 @@ VALUES = {
     "train.augmentation.elastic_sigma": ("0.1", "0"),
     "train.temperature_scaling": ("true false", "1 null"),
     "audit.folds": ("2 20", "1 21 2.0"),
-    "audit.epochs": ("1", "0"),
+    "audit.steps": ("1", "0"),
     "audit.fail_on": ("[] [label,drift]", "label null [labels] [label,1]"),
     "evaluate.record": ("0 19", "-1"),
     "evaluate.calibration_bins": ("2 100", "1 101"),

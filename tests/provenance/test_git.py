@@ -33,8 +33,6 @@ def test_an_experiment_a_tag_a_branch_and_a_hash_resolve(repository: Path) -> No
     for name, content in (("adam-0", b"experiment"), ("v1", b"first"), ("main", b"second"), ("HEAD~1", b"first")):
         assert read_file(repository, resolve(repository, name), "file.txt") == content
     assert resolve(repository, resolve(repository, "main")[:8]) == resolve(repository, "main")
-    git(repository, "branch", "adam-0")
-    assert read_file(repository, resolve(repository, "adam-0"), "file.txt") == b"experiment"
     with pytest.raises(RevisionError, match=f"no.txt is not in commit {resolve(repository, 'v1')[:10]}"):
         read_file(repository, resolve(repository, "v1"), "no.txt")
 
@@ -94,9 +92,11 @@ def test_changed_files_are_tracked_and_not_committed(repository: Path) -> None:
 
 def test_an_experiment_with_a_name_that_git_knows_is_ambiguous(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
-    for message in ("first", "second"):
-        git(tmp_path, "commit", "-q", "--allow-empty", "-m", message)
-    name_experiment(tmp_path, "HEAD", "HEAD~1")
+    first, second, _ = (commit(tmp_path, "file.txt", content) for content in ("first", "second", "third"))
+    name_experiment(tmp_path, "HEAD", second)
+    git(tmp_path, "branch", "same", second)
+    name_experiment(tmp_path, "same", second)
+    assert resolve(tmp_path, "same") == second != first
     with pytest.raises(
         RevisionError, match="'HEAD' is an experiment, and git knows another commit by that name; rename"
     ):

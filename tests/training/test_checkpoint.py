@@ -35,12 +35,20 @@ def test_a_discarded_checkpoint_leaves_nothing(checkpoint: Checkpoint) -> None:
     assert checkpoint.load() is None
 
 
+def test_the_checkpoint_of_another_run_is_set_aside(checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]) -> None:
+    other = Checkpoint(checkpoint.path.parent, "1" * 32)
+    checkpoint.path.rename(other.path)
+    assert other.load() is None
+    assert f"train: the checkpoint {other.path} belongs to another run" in capsys.readouterr().err
+    assert not other.path.exists()
+
+
 @pytest.mark.parametrize(
     ("damaged", "reason"),
     [
         pytest.param(lambda content: content[:-3], "is damaged", id="truncated"),
         pytest.param(lambda content: content.replace(b"rest", b"rust"), "is damaged", id="without a part"),
-        pytest.param(lambda content: content.replace(KEY.encode(), b"1" * 32), "belongs to another run", id="foreign"),
+        pytest.param(lambda content: content.replace(KEY.encode(), b"1" * 32), "is damaged", id="another key"),
     ],
 )
 def test_a_checkpoint_that_is_damaged_or_of_another_run_is_set_aside_with_a_warning(

@@ -1,4 +1,4 @@
-"""Findings of an audit: lines of metrics/audit.csv, counts, and one-line warnings."""
+"""Findings of an audit: lines of its report, counts, and one-line warnings."""
 
 from __future__ import annotations
 

@@ -93,6 +93,8 @@ def outliers(datasets: Mapping[str, Dataset]) -> Iterable[Finding]:
     logarithm is so many deviations (1.4826 times the median absolute deviation) above the median.
     """
     train = datasets["train"]
+    if len(train.labels) < NEIGHBOURS:
+        return []
     rows = evenly_spaced(len(train.labels), REFERENCES)
     references = pooled(train.images[rows])
     distances = {}

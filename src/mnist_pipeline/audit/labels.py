@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -14,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.audit.findings import Finding
+from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.data.dataset import Dataset, load_dataset
 from mnist_pipeline.params.model import CnnParams, ModelParams, OptimizersParams
 from mnist_pipeline.params.run import AugmentationParams, TrainParams
@@ -22,11 +26,12 @@ CHANNELS = ((8,), (16,), (32,))
 LISTED = 100
 """Images of each file with the least probable labels that are listed, whether or not they are probably wrong."""
 
+BATCH_SIZE = 64
 LEAST_SIDE = 3  # of an image at the last group of convolutions
 
 
 def out_of_fold_probabilities(
-    train: Path, test: Path, folds: int, epochs: int, workers: int | None = None
+    train: Path, test: Path, folds: int, steps: int, workers: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Predict every image by networks that were not trained on it, nor on one of its group.
 
@@ -37,20 +42,29 @@ def out_of_fold_probabilities(
         train: the training arrays.
         test: the test arrays.
         folds: how many.
-        epochs: of each training.
+        steps: of each training, rounded to whole epochs.
         workers: processes; by default one for each CPU that this process may use.
 
     Returns:
         The probability of each class: of the training images, (n, classes), and of the test images, (m, classes).
+
+    Raises:
+        PipelineError: all training images are of one group.
     """
     dataset = load_dataset(train)
     fold_of_row = stratified_folds(dataset, folds)
+    if len(np.unique(fold_of_row)) < 2:
+        raise PipelineError("all training images are of one group; cross-validation needs images of two or more groups")
     train_probabilities = np.zeros((len(dataset.labels), len(dataset.classes)))
     test_sum = np.zeros((len(load_dataset(test).labels), len(dataset.classes)))
     processes = min(folds, workers or len(os.sched_getaffinity(0)))
-    predict = partial(predict_fold, train, test, fold_of_row, epochs)
-    with ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent) as pool:
-        for fold, (held_out, of_test) in enumerate(pool.map(predict, range(folds))):
+    predict = partial(predict_fold, train, test, fold_of_row, steps)
+    with ExitStack() as stack:
+        run: Callable[..., Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]] = map
+        if processes > 1:
+            pool = ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent)
+            run = stack.enter_context(pool).map
+        for fold, (held_out, of_test) in enumerate(run(predict, range(folds))):
             train_probabilities[fold_of_row == fold] = held_out
             test_sum += of_test
     return train_probabilities, test_sum / folds
@@ -81,7 +95,7 @@ def stratified_folds(dataset: Dataset, folds: int) -> NDArray[np.int64]:
 
 
 def predict_fold(
-    train: Path, test: Path, fold_of_row: NDArray[np.int64], epochs: int, fold: int
+    train: Path, test: Path, fold_of_row: NDArray[np.int64], steps: int, fold: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Train a network on all folds but one, and predict the rows of that fold and the test images.
 
@@ -89,7 +103,7 @@ def predict_fold(
         train: the training arrays.
         test: the test arrays.
         fold_of_row: see ``stratified_folds``.
-        epochs: of the training.
+        steps: of the training, rounded to whole epochs.
         fold: which one is left out.
 
     Returns:
@@ -105,6 +119,7 @@ def predict_fold(
     dataset = load_dataset(train)
     training = to_samples(dataset, np.flatnonzero(fold_of_row != fold))
     held_out = to_samples(dataset, np.flatnonzero(fold_of_row == fold))
+    epochs = max(1, round(steps / math.ceil(len(training) / BATCH_SIZE)))
     model, optimizers, settings = quick_settings(dataset.images.shape[1], epochs, fold)
     classifier = new_classifier(dataset.images.shape[1], dataset.classes, UNIT, model, seed=fold)
     fit(classifier, training, to_samples(dataset, np.zeros(0, np.int64)), settings, optimizers)
@@ -132,7 +147,7 @@ def quick_settings(image_side: int, epochs: int, seed: int) -> tuple[ModelParams
     optimizers = OptimizersParams.model_validate({"sgd": sgd, "adam": adam, "adamw": adam})
     train = TrainParams(
         epochs=epochs,
-        batch_size=64,
+        batch_size=BATCH_SIZE,
         shuffle=True,
         schedule="one_cycle",
         seed=seed,

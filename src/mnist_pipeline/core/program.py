@@ -47,6 +47,7 @@ def run_stage(main: Callable[[], None]) -> None:
     results of the old content (https://github.com/treeverse/dvc/issues/11058).
     """
     script, package = Path(sys.argv[0]), Path(__file__).parents[1]
+    _watched.clear()
     _watched.update({path: _state(path) for path in (script, *sorted(package.glob("*/*.py")))})
 
     def checked() -> None:

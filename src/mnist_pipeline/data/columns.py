@@ -99,7 +99,7 @@ def to_plain(text: bytes, columns: Columns, indices: Mapping[bytes, int]) -> Pla
                 return None
             result.rows.append(int(cells[columns.row]))
         if columns.group is not None:
-            if not (group := _unquoted(cells[columns.group]).decode("utf-8", "backslashreplace").strip()):
+            if not (group := group_name(cells[columns.group])):
                 return None
             result.groups.append(group)
         lines.append(b"%d,%s\n" % (label, b",".join([cells[column] for column in columns.pixels])))
@@ -111,6 +111,11 @@ def label_index(cell: bytes, indices: Mapping[bytes, int]) -> int | None:
     """Return the index that a label stands for; None if it is no label."""
     number = b"%d" % int(cell) if cell.isdigit() and len(cell) <= 3 else cell
     return indices.get(_unquoted(cell), indices.get(number))
+
+
+def group_name(cell: bytes) -> str:
+    """Return the name of a group; empty if the cell has none."""
+    return _unquoted(cell).decode("utf-8", "backslashreplace").strip()
 
 
 def is_row_number(cell: bytes) -> bool:

@@ -93,7 +93,9 @@ class Corrected:
         for block in blocks:
             here = np.flatnonzero(np.isin(block.rows, list(left)))
             left -= set(block.rows[here].tolist())
-            yield self._corrected(block, here) if len(here) else block
+            corrected = self._corrected(block, here) if len(here) else block
+            if len(corrected.labels):
+                yield corrected
         if left:
             first = min(left)
             raise PipelineError(f"{self._corrections[first].place}: row must be a row of the file, was {first}")

@@ -58,6 +58,8 @@ def write_rows(file: BinaryIO, labels: NDArray[np.uint8], images: NDArray[np.uin
         labels: uint8 of shape (n,).
         images: uint8 of shape (n, side, side).
     """
+    if not len(labels):
+        return
     values = np.column_stack([labels, images.reshape(len(images), -1)])
     cells = _CELLS[values]  # (n, fields, 4): up to three digits and a comma, left-aligned
     cells[:, -1] = _LAST_CELLS[values[:, -1]]

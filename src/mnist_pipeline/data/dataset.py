@@ -61,12 +61,15 @@ def save_dataset(path: Path, blocks: Iterable[Block], classes: tuple[str, ...], 
 
     Raises:
         OSError: the file cannot be written; ``path`` is unchanged.
-        PipelineError: the names of the classes are too long; likewise.
+        PipelineError: the names of the classes are too long, or the numbers of rows do not rise; likewise.
         Exception: whatever ``blocks`` raises; likewise.
     """
 
     def derived(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.int32]]:
-        return derive(Dataset(arrays["images"], arrays["labels"], classes, arrays["rows"]))
+        rows = arrays["rows"]
+        if len(wrong := np.flatnonzero(np.diff(rows) <= 0)):
+            raise PipelineError(f"numbers in the column row must rise: {rows[wrong[0] + 1]} follows {rows[wrong[0]]}")
+        return derive(Dataset(arrays["images"], arrays["labels"], classes, rows))
 
     save_blocks(path, map(_arrays, blocks), {"classes": classes}, derived)
 

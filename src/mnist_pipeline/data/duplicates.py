@@ -13,7 +13,7 @@ that every machine finds the same pairs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,20 +181,30 @@ def _candidates(parts: Sequence[Signatures], within: int | None) -> NDArray[np.i
     coefficients = np.concatenate([part.coefficients for part in parts])
     number = len(coefficients)
     found = [np.zeros(0, np.int64)]
-    for table in np.concatenate([part.keys for part in parts], axis=1):
-        order = np.argsort(table, kind="stable")
-        ordered = table[order]
-        for distance in range(1, WINDOW + 1):
-            same = np.flatnonzero(ordered[distance:] == ordered[:-distance])
-            first, second = order[same], order[same + distance]
-            if within is not None:
-                across = (first < within) != (second < within)
-                first, second = first[across], second[across]
-            squares = ((coefficients[first] - coefficients[second]) ** 2).sum(axis=1)
-            first, second = first[squares <= COARSE_DISTANCE**2], second[squares <= COARSE_DISTANCE**2]
-            found.append(np.minimum(first, second) * number + np.maximum(first, second))
+    for keys in np.concatenate([part.keys for part in parts], axis=1):
+        order = np.lexsort((coefficients[:, 0], keys))  # in the list of a key, similar images are close
+        for pairs in _neighbours(order, within):
+            same = pairs[:, keys[pairs[0]] == keys[pairs[1]]]
+            squares = ((coefficients[same[0]] - coefficients[same[1]]) ** 2).sum(axis=1)
+            near = same[:, squares <= COARSE_DISTANCE**2]
+            found.append(near.min(axis=0) * number + near.max(axis=0))
     packed = np.unique(np.concatenate(found))
     return np.stack([packed // number, packed % number], axis=1)
+
+
+def _neighbours(order: NDArray[np.int64], within: int | None) -> Iterator[NDArray[np.int64]]:
+    """Pairs of rows, (2, p), close in an order; with ``within``, each row from there on with rows before it."""
+    if within is None:
+        for distance in range(1, WINDOW + 1):
+            yield np.stack([order[:-distance], order[distance:]])
+        return
+    of_first = order < within
+    first, second = order[of_first], order[~of_first]
+    places = np.cumsum(of_first)[~of_first]  # of each of the second among the first
+    for distance in range(-WINDOW // 2, WINDOW // 2):
+        there = places + distance
+        inside = (there >= 0) & (there < len(first))
+        yield np.stack([first[there[inside]], second[inside]])
 
 
 def _compared(parts: Sequence[Signatures], pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.data.columns import Columns, is_row_number, label_index, label_indices
+from mnist_pipeline.data.columns import Columns, group_name, is_row_number, label_index, label_indices
 
 SHOWN_PROBLEMS = 10
 INTEGER = re.compile(rb"[0-9]{1,3}")
@@ -70,7 +70,7 @@ class Problems:
 
 def explain(text: bytes, line: int, columns: Columns, schema: Schema, problems: Problems) -> None:
     """Go through whole lines one cell at a time and note each problem."""
-    names = [columns.name(column) for column in range(columns.count)]
+    names, known = [columns.name(column) for column in range(columns.count)], problems.count
     for number, content in enumerate(text.split(b"\n")[:-1], start=line):
         cells = content.split(b",")
         if not content.strip():
@@ -82,13 +82,15 @@ def explain(text: bytes, line: int, columns: Columns, schema: Schema, problems: 
                 if required := _required(cell, name, schema):
                     found = "was empty" if not cell else f"was {cell[:40].decode('utf-8', 'backslashreplace')!r}"
                     problems.add(f"row {number}, column {column} ({name}): must be {required}, {found}")
+    if text and problems.count == known:  # whatever the reader refuses must show
+        problems.add(f"row {line} and the rows after it cannot be read")
 
 
 def _required(cell: bytes, name: str, schema: Schema) -> str:
     """What a cell must be; empty if it is."""
     match name:
         case "group":
-            return "" if cell.strip(b' "') else "a name"
+            return "" if group_name(cell) else "a name"
         case "row":
             return "" if is_row_number(cell) else "the number of a row"
         case "label":

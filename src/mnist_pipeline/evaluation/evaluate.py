@@ -80,7 +80,8 @@ def evaluate(
         metrics["without_overlap"] = accuracy_with_interval((predicted == labels)[own])
     if corrections is not None:
         corrected = corrected_labels(dataset, corrections)
-        metrics["corrected"] = accuracy_with_interval((predicted == corrected)[corrected >= 0])
+        if (corrected >= 0).any():
+            metrics["corrected"] = accuracy_with_interval((predicted == corrected)[corrected >= 0])
     return Evaluation(dataset.classes, labels, probabilities, totals, calibration, metrics)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from mnist_pipeline.core.arrays import load_arrays, save_arrays
@@ -18,6 +18,7 @@ from mnist_pipeline.models.registry import build_network
 from mnist_pipeline.params.base import PositiveFloat, Section
 from mnist_pipeline.params.data import ClassNames
 from mnist_pipeline.params.model import ModelParams, architectures
+from mnist_pipeline.params.schema import problems_of
 
 BATCH_SIZE = 1000
 """Images that are deskewed or predicted at once."""
@@ -183,6 +184,8 @@ def load_classifier(path: Path) -> Classifier:
             _check_weights(_described(description), file.arrays)
         classifier = _described(description)
         classifier.load_state_dict({name: torch.from_numpy(array) for name, array in file.arrays.items()})
+    except ValidationError as error:
+        raise PipelineError(f"{path}: its description is wrong: {'; '.join(problems_of(error, Description))}") from None
     except (PipelineError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise PipelineError(f"{path}: its description does not fit its weights; {error}") from None
     return classifier.eval()

@@ -61,7 +61,7 @@ class AuditParams(Section):
     """What the audit of the data does; see the room audit."""
 
     folds: Annotated[int, Field(ge=2, le=20)]
-    epochs: PositiveInt
+    steps: PositiveInt
     fail_on: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_known_kinds)]
 
 

@@ -24,7 +24,13 @@ SNIPPET = (
 )
 
 SECTIONS = {
-    "Data": ["metrics/balance.csv", "metrics/figures/preview.png", "metrics/figures/augmentation.png"],
+    "Data": [
+        "metrics/balance.csv",
+        "metrics/figures/preview.png",
+        "metrics/figures/audit.png",
+        "metrics/audit.csv",
+        "metrics/figures/augmentation.png",
+    ],
     "Training": [
         "Accuracy by epoch",
         "Loss by epoch",

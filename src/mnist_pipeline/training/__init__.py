@@ -11,9 +11,8 @@
 
 - ``loop``: ``fit``, the training loop.
 - ``batches``: ``Samples``, and the order and augmentation of every epoch, each a function of the seed and the epoch.
-- ``calibration``: temperature scaling.
 - ``losses``, ``optimizers``: by name; the optimizers with their learning-rate schedules.
 - ``augmentation``: random rotation, scale, shear, shift and elastic deformation.
 - ``state``, ``checkpoint``: what ``fit`` records, by epoch and step, and how it resumes after a kill.
-- ``scoring``: loss and accuracy. ``summary``: the metrics of a run.
+- ``scoring``: loss and accuracy, temperature scaling. ``summary``: the metrics of a run.
 """

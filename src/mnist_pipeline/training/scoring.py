@@ -1,13 +1,20 @@
-"""Mean loss and accuracy of a classifier on samples."""
+"""Mean loss and accuracy of a classifier on samples, and the temperature that calibrates it."""
 
 from __future__ import annotations
 
+import math
+
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 -- its customary name
 
 from mnist_pipeline.models.classifier import BATCH_SIZE, Classifier
 from mnist_pipeline.training.batches import Samples
 from mnist_pipeline.training.losses import make_loss
+
+LARGEST_LOGARITHM = 4.0  # temperatures of 1/55 to 55
+DECIMALS = 4  # more would be noise of the fit
 
 
 def score_network(classifier: Classifier, upright: Samples) -> tuple[float, float]:
@@ -23,3 +30,19 @@ def loss_and_accuracy(classifier: Classifier, outputs: Tensor, labels: Tensor) -
     """Return mean loss and accuracy of outputs, (n, classes), with labels, int64 (n,)."""
     loss = make_loss(classifier.params.loss)(outputs, labels).item()
     return loss, int((outputs.argmax(dim=1) == labels).sum()) / len(labels)
+
+
+def fit_temperature(outputs: Tensor, labels: Tensor) -> float:
+    """Return the temperature by which to divide logits for the least mean log loss (Guo et al. 2017).
+
+    Args:
+        outputs: logits, float32 (n, classes).
+        labels: int64 (n,).
+    """
+    logits = outputs.to("cpu", torch.float64)
+
+    def log_loss(logarithm: float) -> float:
+        return F.cross_entropy(logits / math.exp(logarithm), labels).item()
+
+    bounds = (-LARGEST_LOGARITHM, LARGEST_LOGARITHM)
+    return round(math.exp(minimize_scalar(log_loss, bounds=bounds, method="bounded").x), DECIMALS)
