@@ -17,15 +17,14 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mnist_pipeline.figures import preview
-from mnist_pipeline.figures.augmentation import draw_augmentation
+from mnist_pipeline.figures import training_images
 from mnist_pipeline.figures.confusion import draw_confusion
 from mnist_pipeline.figures.loss import draw_loss
 from mnist_pipeline.figures.mistakes import draw_mistakes
-from mnist_pipeline.figures.preview import draw_preview
 from mnist_pipeline.figures.record import draw_record
 from mnist_pipeline.figures.reliability import draw_reliability
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, save_figure
+from mnist_pipeline.figures.training_images import draw_augmentation, draw_preview
 from mnist_pipeline.figures.weights import draw_weights
 
 THREE = ("a", "b", "c")
@@ -178,7 +177,7 @@ def test_preview_shows_the_first_images_of_each_class_also_of_one_without_images
 
 
 def test_preview_of_many_classes_shows_the_first_16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "PER_CLASS", 2)  # each takes its time
+    monkeypatch.setattr(training_images, "PER_CLASS", 2)  # each takes its time
     figure = draw_preview(IMAGES[:80], (np.arange(80) % 40).astype(np.uint8), FORTY)
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == list(FORTY[:16])
     assert "16 of 40" in figure.get_suptitle()

@@ -72,8 +72,8 @@ def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(classes)) != len(classes):
         raise ValueError("must name each class once")
     for name in classes:
-        if not name.isprintable() or name != name.strip() or not name or set(name) & set(',"'):
-            raise ValueError(f"must be printable names without commas, double quotes or outer spaces; one was {name!r}")
+        if not name.isprintable() or name != name.strip() or not name or set(name) & set(',"<>'):
+            raise ValueError(f"must be printable names without , \" < > or outer spaces; one was {name!r}")
     return classes
 
 
