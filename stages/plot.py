@@ -11,7 +11,6 @@ FLAGS = {
     "params": "settings, YAML",
     "model": "in: the classifier",
     "steps": "in: the loss of every n-th step, CSV",
-    "history": "in: losses and accuracies by epoch, CSV",
     "predictions": "in: a row for every test image, CSV",
     "calibration": "in: confidence against accuracy, CSV",
     "samples": "in: the test images to show",
@@ -53,14 +52,13 @@ def main() -> None:
     rows, images, labels, probabilities = (shown.arrays[part] for part in parts)
     classes = shown.metadata["classes"]
     steps = read_csv(args.steps, {"step": int, "loss": float})
-    history = read_csv(args.history, {"epoch": int, "train_loss": float, "validation_loss": float})
     predictions = read_csv(args.predictions, {"actual": str, "predicted": str})
     bins = ("low", "high", "confidence", "accuracy", "accuracy_low", "accuracy_high")
     calibration = read_csv(args.calibration, {**dict.fromkeys(bins, float), "count": int})
 
     train, test = (json.loads(path.read_bytes()) for path in (args.train_metrics, args.test_metrics))
     write_text(args.headline, headline(used_settings(params), train, test))
-    save_figure(args.loss_figure, draw_loss(steps, history))
+    save_figure(args.loss_figure, draw_loss(steps))
     save_figure(args.confusion_figure, draw_confusion(predictions, classes))
     save_figure(
         args.mistakes_figure,

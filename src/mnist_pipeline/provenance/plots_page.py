@@ -36,8 +36,8 @@ SECTIONS = {
     "Training": {
         "Accuracy by epoch": "",
         "Loss by epoch": "",
-        "Loss of single batches": "",
         "metrics/history.csv": "",
+        "metrics/figures/loss.png": "Loss of single batches",
         "metrics/figures/weights.png": "Weights of the first layer",
     },
     "Data": {
@@ -51,7 +51,7 @@ SECTIONS = {
 """The plots of dvc.yaml in the order in which a person would look at them, and the captions of pictures. DVC has an
 order of its own, so that the page sorts them when it is opened; any other plot comes last."""
 
-HIDDEN = ["metrics/figures/loss.png", "metrics/figures/confusion.png", "metrics/figures/reliability.png"]
+HIDDEN = ["metrics/figures/confusion.png", "metrics/figures/reliability.png"]
 """Pictures for README.md and docs/ of what the page shows as charts."""
 
 
