@@ -70,7 +70,10 @@ VALUES = {
     "fetch.max_megabytes": ("0.1", "0"),
     "fetch.sha256.train": ("'" + 64 * "0" + "'", f"{64 * 'F'} {63 * 'a'} {65 * 'a'} {64 * '1'} null"),
     "csv.image_side": ("1 28", "0 []"),
-    "csv.classes": ("[on,off] ['0','1']", f"[a] ab null [a,b,a] [a,b,1] [{','.join(f'c{n}' for n in range(257))}]"),
+    "csv.classes": (
+        "[on,off] ['0','1']",
+        f"[a] ab null [a,b,a] [a,b,1] [a,<b>] [{','.join(f'c{n}' for n in range(257))}]",
+    ),
     "csv.rows.train": ("null 1", "0 any"),
     "custom.test_fraction": ("1e-9 0.999", "0 1"),
     "data.dataset": ("mnist custom", "other null"),

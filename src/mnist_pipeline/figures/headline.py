@@ -20,8 +20,8 @@ def headline(settings: Mapping[str, Any], train: Mapping[str, Any], test: Mappin
 
     Args:
         settings: sections of params.yaml, without what is switched off or not chosen.
-        train: ``metrics/train.json``.
-        test: ``metrics/test.json``.
+        train: metrics of training.
+        test: metrics on the test set.
     """
     numbers = list(_numbers(train, test))
     parts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mnist_pipeline.figures.style import BLUE, new_figure
 
@@ -16,8 +17,12 @@ def draw_loss(steps: pd.DataFrame) -> Figure:
     """
     figure = new_figure(7, 4)
     axes = figure.subplots()
+    steps = steps[steps["loss"] > 0]
     alpha = min(1.0, max(0.1, 300 / max(len(steps), 1)))
     axes.plot(steps["step"], steps["loss"], ".", color=BLUE, alpha=alpha, markersize=5, markeredgewidth=0)
     axes.set(title="Loss of single batches", xlabel="step", ylabel="loss")
-    axes.set_yscale("log", nonpositive="mask")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     return figure
