@@ -88,7 +88,15 @@ AXES = {
 def drawn(name: str) -> list[str]:
     """The texts of a chart that is drawn with a template, filled as DVC fills it."""
     x, y = AXES[name]
-    values: dict[str, Any] = {"DATA": ROWS[name], "TITLE": "A title", "X": x, "Y": y, "X_LABEL": x, "Y_LABEL": y, "TOOLTIP": []}
+    values: dict[str, Any] = {
+        "DATA": ROWS[name],
+        "TITLE": "A title",
+        "X": x,
+        "Y": y,
+        "X_LABEL": x,
+        "Y_LABEL": y,
+        "TOOLTIP": [],
+    }
     values |= {"PLOT_WIDTH": 300, "PLOT_HEIGHT": 300, "COLOR": {"field": "rev"}, "STROKE_DASH": {}}
     text = (ROOT / ".dvc" / "plots" / f"{name}.json").read_text("utf-8")
     for anchor, value in values.items():
