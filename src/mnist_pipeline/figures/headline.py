@@ -10,7 +10,7 @@ from typing import Any
 from mnist_pipeline.figures.style import BLUE, GREY
 
 WIDTH, LINE = 680, 24  # pixels
-SETTINGS_COLUMN, LONGEST_LINE = 130, 72  # pixels; characters
+SETTINGS_COLUMN, LONGEST_LINE = 136, 72  # pixels; characters
 
 DARK, PALE = "#222222", "#555555"
 
@@ -71,9 +71,10 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Arithmetic", f"{runtime['numerics']} numerics on {runtime['device']}"
     if augmentation:
         yield "Augmentation", _list({name: value for name, value in augmentation.items() if value})
-    more = {**settings["data"], "test_time_shift": model.get("test_time_shift")}
-    more |= {"temperature_scaling": training.get("temperature_scaling")}
-    yield "Data", _list({name: value for name, value in more.items() if value is not None})
+    yield "Data", _list(settings["data"])
+    optional = {"test_time_shift": model, "temperature_scaling": training}
+    if chosen := {name: section[name] for name, section in optional.items() if name in section}:
+        yield "Prediction", _list(chosen)
 
 
 def _list(settings: Mapping[str, Any]) -> str:
