@@ -33,8 +33,8 @@ from benchmarks.processes import (
 from benchmarks.results import RESULTS, environment, read_results, settings_digest, write_results
 from benchmarks.verdicts import verdicts
 from mnist_pipeline.core.arrays import load_arrays
-from mnist_pipeline.figures.augmentation import draw_augmentation
 from mnist_pipeline.figures.style import save_figure
+from mnist_pipeline.figures.training_images import draw_augmentation
 from mnist_pipeline.ladder.spec import load_ladder
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params

@@ -1,18 +1,23 @@
 """Draw the figures of the pipeline."""
 
+import json
+
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.program import parse_flags, run_stage
+from mnist_pipeline.params.overrides import used_settings
 from mnist_pipeline.params.schema import load_params
 
 FLAGS = {
     "params": "settings, YAML",
     "model": "in: the classifier",
     "steps": "in: the loss of every n-th step, CSV",
-    "history": "in: losses and accuracies by epoch, CSV",
     "predictions": "in: a row for every test image, CSV",
     "calibration": "in: confidence against accuracy, CSV",
     "samples": "in: the test images to show",
     "examples": "in: training images and augmented versions",
+    "train-metrics": "in: metrics of training, JSON",
+    "test-metrics": "in: metrics on the test set, JSON",
+    "headline": "out: SVG",
     "loss-figure": "out: PNG",
     "confusion-figure": "out: PNG",
     "mistakes-figure": "out: PNG",
@@ -29,14 +34,15 @@ def main() -> None:
     params = load_params(args.params)
     numerics.configure("portable")  # before NumPy is imported
     from mnist_pipeline.core.arrays import load_arrays
-    from mnist_pipeline.core.files import read_csv
-    from mnist_pipeline.figures.augmentation import draw_augmentation
+    from mnist_pipeline.core.files import read_csv, write_text
     from mnist_pipeline.figures.confusion import draw_confusion
+    from mnist_pipeline.figures.headline import headline
     from mnist_pipeline.figures.loss import draw_loss
     from mnist_pipeline.figures.mistakes import draw_mistakes
     from mnist_pipeline.figures.record import draw_record
     from mnist_pipeline.figures.reliability import draw_reliability
     from mnist_pipeline.figures.style import save_figure
+    from mnist_pipeline.figures.training_images import draw_augmentation
     from mnist_pipeline.figures.weights import draw_weights
 
     model = load_arrays(args.model, "a model that the train stage wrote", ["classifier"])
@@ -46,12 +52,13 @@ def main() -> None:
     rows, images, labels, probabilities = (shown.arrays[part] for part in parts)
     classes = shown.metadata["classes"]
     steps = read_csv(args.steps, {"step": int, "loss": float})
-    history = read_csv(args.history, {"epoch": int, "train_loss": float, "validation_loss": float})
     predictions = read_csv(args.predictions, {"actual": str, "predicted": str})
     bins = ("low", "high", "confidence", "accuracy", "accuracy_low", "accuracy_high")
     calibration = read_csv(args.calibration, {**dict.fromkeys(bins, float), "count": int})
 
-    save_figure(args.loss_figure, draw_loss(steps, history))
+    train, test = (json.loads(path.read_bytes()) for path in (args.train_metrics, args.test_metrics))
+    write_text(args.headline, headline(used_settings(params), train, test))
+    save_figure(args.loss_figure, draw_loss(steps))
     save_figure(args.confusion_figure, draw_confusion(predictions, classes))
     save_figure(
         args.mistakes_figure,

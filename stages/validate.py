@@ -30,8 +30,8 @@ def main() -> None:
     from mnist_pipeline.data.relations import Relations
     from mnist_pipeline.data.schema import Schema
     from mnist_pipeline.data.summary import Summary
-    from mnist_pipeline.figures.preview import draw_preview
     from mnist_pipeline.figures.style import save_figure
+    from mnist_pipeline.figures.training_images import draw_preview
 
     expected, named = params.csv_format, params.data.corrections
     corrections = read_corrections(args.corrections / named, expected.classes) if named else {}

@@ -17,7 +17,7 @@ from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.overrides import with_overrides
 from tests.conftest import PARAMS, ROOT, synthetic_dataset, write_csv_file
 
-COPIED_FOLDERS = ("stages", "src")
+COPIED_FOLDERS = ("stages", "src", ".dvc/plots")
 COPIED_FILES = ("dvc.yaml", "requirements.lock", ".dvc/config", ".dvc/plots.html", ".dvcignore", ".gitignore")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mnist_pipeline.core.yaml import read_yaml
+from mnist_pipeline.params.overrides import RESULT_SECTIONS
 from mnist_pipeline.params.schema import known_keys
 from mnist_pipeline.provenance import paths
 from tests.conftest import ROOT
@@ -163,6 +164,8 @@ def test_params_are_the_sections_that_the_stage_reads(stage: str) -> None:
         read = read - {"csv_format"} | {"csv", "custom", "data"}
     if whole == {"checkpoint_for"}:
         read |= {"optimizers"}
+    if whole == {"used_settings"}:
+        read |= {*RESULT_SECTIONS, "custom"}
     assert {name.partition(".")[0] for name in declared(stage, "params")} == read
     assert read <= set(known_keys()[""])
 

@@ -18,15 +18,14 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mnist_pipeline.figures import preview
-from mnist_pipeline.figures.augmentation import draw_augmentation
+from mnist_pipeline.figures import training_images
 from mnist_pipeline.figures.confusion import draw_confusion
 from mnist_pipeline.figures.loss import draw_loss
 from mnist_pipeline.figures.mistakes import draw_mistakes
-from mnist_pipeline.figures.preview import draw_preview
 from mnist_pipeline.figures.record import draw_record
 from mnist_pipeline.figures.reliability import draw_reliability
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, save_figure
+from mnist_pipeline.figures.training_images import draw_augmentation, draw_preview
 from mnist_pipeline.figures.weights import draw_weights
 
 THREE = ("a", "b", "c")
@@ -36,11 +35,9 @@ LABELS = np.arange(120) % 3
 PROBABILITIES = np.random.default_rng(1).dirichlet(np.ones(3), 120)
 
 
-def losses(steps: int, epochs: int, validated: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
-    step, epoch = 10 * np.arange(1, steps + 1), np.arange(1, epochs + 1)
-    validation = 1.2 / epoch if validated else np.full(epochs, np.nan)
-    history = {"epoch": epoch, "train_loss": 1 / epoch, "validation_loss": validation}
-    return pd.DataFrame({"step": step, "loss": 3 / np.sqrt(step)}), pd.DataFrame(history)
+def losses(steps: int) -> pd.DataFrame:
+    step = 10 * np.arange(1, steps + 1)
+    return pd.DataFrame({"step": step, "loss": 30 / step})
 
 
 def predictions(actual: Sequence[str], predicted: Sequence[str]) -> pd.DataFrame:
@@ -66,8 +63,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion": lambda: draw_confusion(predictions("aaaaabbbc", "aaabbbbca"), THREE),
     "confusion without mistakes": lambda: draw_confusion(predictions("a", "a"), THREE),
     "confusion of 40 classes": lambda: draw_confusion(predictions(FORTY, FORTY[::-1]), FORTY),
-    "loss": lambda: draw_loss(*losses(400, 5)),
-    "loss without steps and validation": lambda: draw_loss(*losses(0, 1, validated=False)),
+    "loss": lambda: draw_loss(losses(400)),
+    "loss without steps": lambda: draw_loss(losses(0)),
+    "loss of 0": lambda: draw_loss(losses(3) * 0),
     "mistakes": lambda: draw_mistakes(IMAGES, LABELS, LABELS, PROBABILITIES, ("$a", "b$", "_"), 11),
     "no mistakes": lambda: draw_mistakes(IMAGES[:0], LABELS[:0], LABELS[:0], PROBABILITIES[:0], THREE, 20),
     "preview": lambda: draw_preview(IMAGES[:9], LABELS[:9].astype(np.uint8), FORTY[:2]),
@@ -137,20 +135,20 @@ def test_names_of_classes_do_not_overlap(classes: tuple[str, ...], rotation: int
     assert {text.get_rotation() for text in figure.axes[0].get_xticklabels()} == {rotation}
 
 
-@pytest.mark.parametrize(("validated", "names"), [(True, ["train", "validation"]), (False, ["train"])])
-def test_loss_has_a_line_for_each_loss_there_is(validated: bool, names: list[str]) -> None:
-    steps, history = losses(50, 3, validated)
-    left, right = draw_loss(steps, history).axes
-    legend = right.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == names
-    for line, name in zip(right.get_lines(), names, strict=True):
-        assert np.array_equal(line.get_xydata(), history[["epoch", f"{name}_loss"]])
-    assert np.array_equal(left.get_lines()[0].get_xydata(), steps)
-    assert [axes.get_xlabel() for axes in (left, right)] == ["step", "epoch"]
-    assert left.get_ylim() == (0, 1)
-    assert right.get_ylim()[0] == 0
-    assert not any(tick % 1 for tick in right.get_xticks())  # epochs are whole numbers
+def test_loss_shows_every_step_the_first_ones_too() -> None:
+    steps = losses(50)
+    (axes,) = draw_loss(steps).axes
+    assert np.array_equal(axes.get_lines()[0].get_xydata(), steps)
+    assert axes.get_ylim()[0] < steps["loss"].min() < steps["loss"].max() < axes.get_ylim()[1]
+    assert (axes.get_xlabel(), axes.get_yscale()) == ("step", "log")
+
+
+def test_long_names_above_images_do_not_overlap() -> None:
+    names = [f"rhododendron-number-{place}" for place in range(3)]
+    figure = draw_mistakes(IMAGES[:10], np.arange(10), LABELS[:10], PROBABILITIES[:10], names, 10)
+    figure.draw_without_rendering()  # which lays it out
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
 def test_mistakes_are_captioned_and_in_order() -> None:
@@ -180,7 +178,7 @@ def test_preview_shows_the_first_images_of_each_class_also_of_one_without_images
 
 
 def test_preview_of_many_classes_shows_the_first_16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "PER_CLASS", 2)  # each takes its time
+    monkeypatch.setattr(training_images, "PER_CLASS", 2)  # each takes its time
     figure = draw_preview(IMAGES[:80], (np.arange(80) % 40).astype(np.uint8), FORTY)
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == list(FORTY[:16])
     assert "16 of 40" in figure.get_suptitle()

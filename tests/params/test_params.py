@@ -72,7 +72,7 @@ VALUES = {
     "csv.image_side": ("1 28", "0 []"),
     "csv.classes": (
         "[on,off] ['0','1']",
-        "[a] ab null [a,b,a] [a,b,1] ['a,b',c] ['\"a',b] [\"a\\nb\",c] ['',b] "
+        "[a] ab null [a,b,a] [a,b,1] ['a,b',c] ['\"a',b] [\"a\\nb\",c] ['',b] [a,<b>] "
         f"[{','.join(f'c{n}' for n in range(257))}]",
     ),
     "csv.corrected_test": ("null mine.csv a-b.2.csv", "../a.csv b/a.csv a.txt .csv 1"),

@@ -1,5 +1,5 @@
-"""The figures of the pipeline, a module each: arrays and tables in, a matplotlib ``Figure`` out.
+"""The figures of the pipeline: arrays and tables in, a matplotlib ``Figure`` out.
 
-``save_figure(path, draw_loss(steps, history))`` writes a PNG whose bytes depend on the figure alone. ``style`` has the
+``save_figure(path, draw_loss(steps))`` writes a PNG whose bytes depend on the figure alone. ``style`` has the
 colours, the fonts and ``save_figure``.
 """

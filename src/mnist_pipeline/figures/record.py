@@ -26,7 +26,8 @@ def draw_record(
         classes: the name of each class.
     """
     answer = int(probabilities.argmax())
-    figure = new_figure(9, 3.4)
+    letters = min(30, max(map(len, classes)))
+    figure = new_figure(9, 3.4 + 0.08 * max(0, letters - 3))  # names that stand upright take room
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))
     draw_image(left, image)
     left.set_title(f"test row {row}\nlabel {classes[actual]}")

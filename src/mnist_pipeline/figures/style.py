@@ -67,12 +67,14 @@ def new_gallery(images: NDArray[np.uint8], captions: Sequence[str], title: str) 
     longest = max((len(line) for caption in captions for line in caption.splitlines()), default=0)
     long = longest > LONGEST_LINE
     captions = [caption.replace(" → ", "\n→ ") for caption in captions] if long else captions
+    widest = max((len(line) for caption in captions for line in caption.splitlines()), default=1)
+    size = max(5.0, min(7.0, 105 / widest)) if long else 9.0  # points, for a column of 1.1 inches
     lines = max((caption.count("\n") + 1 for caption in captions), default=0)
     rows = -(-len(images) // GALLERY_COLUMNS)
     figure = new_figure(11, 0.5 + (1.1 + 0.16 * lines) * rows)
     figure.suptitle(title)
     if len(images):
-        draw_images(figure, images, captions, GALLERY_COLUMNS, size=7 if long else 9)
+        draw_images(figure, images, captions, GALLERY_COLUMNS, size)
     return figure
 
 

@@ -73,9 +73,7 @@ def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("must name each class once")
     for name in classes:
         if not name.isprintable() or name != name.strip() or not name or set(name) & set(',"<>'):
-            raise ValueError(
-                f'must be printable names without , " < > and without spaces around them; one was {name!r}'
-            )
+            raise ValueError(f'must be printable names without , " < > or outer spaces; one was {name!r}')
     return classes
 
 

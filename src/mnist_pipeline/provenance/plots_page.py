@@ -17,74 +17,42 @@ from mnist_pipeline.core.files import write_text
 
 VEGA_LITE = "v5.21"  # DVC's templates are written for Vega-Lite 5
 
-# As SVG: sharp when enlarged or printed.
+# As SVG: sharp when enlarged or printed. DVC's calls are kept for the script at the end of the page, which draws them.
 SNIPPET = (
-    "window.vegaLite = vegaLite; window.vega = vega;"
-    'window.vegaEmbed = (place, chart, options) => vegaEmbed(place, chart, {renderer: "svg", ...options});'
+    "window.vegaLite = vegaLite; window.vega = vega; window.charts = [];"
+    "window.vegaEmbed = (place, chart) => window.charts.push([place, chart]);"
+    'window.drawChart = (place, chart) => vegaEmbed(place, chart, {renderer: "svg", actions: false});'
 )
 
 SECTIONS = {
-    "Data": [
-        "metrics/balance.csv",
-        "metrics/figures/preview.png",
-        "metrics/figures/audit.png",
-        "metrics/audit.csv",
-        "metrics/figures/augmentation.png",
-    ],
-    "Training": [
-        "Accuracy by epoch",
-        "Loss by epoch",
-        "metrics/history.csv",
-        "metrics/figures/loss.png",
-        "metrics/figures/weights.png",
-    ],
-    "Results": [
-        "metrics/figures/mistakes.png",
-        "metrics/predictions.csv",
-        "metrics/figures/confusion.png",
-        "metrics/classes.csv",
-        "metrics/calibration.csv",
-        "metrics/figures/reliability.png",
-        "metrics/figures/record.png",
-        "metrics/figures/ladder.png",
-    ],
+    "": {"metrics/figures/headline.svg": ""},
+    "Results": {
+        "metrics/predictions.csv": "",
+        "metrics/classes.csv": "",
+        "metrics/calibration.csv": "",
+        "metrics/figures/record.png": "One test image",
+        "metrics/figures/mistakes.png": "Mistakes",
+    },
+    "Training": {
+        "Accuracy by epoch": "",
+        "Loss by epoch": "",
+        "metrics/history.csv": "",
+        "metrics/figures/loss.png": "Loss of single batches",
+        "metrics/figures/weights.png": "Weights of the first layer",
+    },
+    "Data": {
+        "metrics/balance.csv": "",
+        "metrics/figures/preview.png": "Training images",
+        "metrics/figures/augmentation.png": "Augmentation",
+        "metrics/figures/audit.png": "Suspect data",
+    },
+    "All experiments of the ladder": {"metrics/figures/ladder.png": "Test error of each improvement, by seed"},
 }
-"""The plots of dvc.yaml in the order in which a person would look at them. DVC has an order of its own, so that the
-page sorts them when it is opened; any other plot comes last."""
+"""The plots of dvc.yaml in the order in which a person would look at them, and the captions of pictures. DVC has an
+order of its own, so that the page sorts them when it is opened; any other plot comes last."""
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-{refresh_tag}
-<title>MNIST pipeline: plots</title>
-<style>
-h2 { border-bottom: 1px solid #999; margin-top: 2.5rem; }
-body { font-family: system-ui, sans-serif; margin: 2rem; }
-h1 { font-size: 1.4rem; }
-img { max-width: 100%; }
-</style>
-<script>@VEGA@</script>
-</head>
-<body>
-<h1>MNIST pipeline: plots</h1>
-{plot_divs}
-<script>
-const sections = @SECTIONS@;
-for (const [title, plots] of Object.entries(sections)) {
-  const there = plots.map(id => document.getElementById(id)).filter(plot => plot !== null);
-  if (there.length === 0) continue;
-  const section = document.createElement("section");
-  section.appendChild(document.createElement("h2")).textContent = title;
-  there.forEach(plot => section.appendChild(plot));
-  document.body.insertBefore(section, document.currentScript);
-}
-const others = [...document.body.children].filter(each => each.tagName === "DIV");
-others.forEach(plot => document.body.appendChild(plot));
-</script>
-</body>
-</html>
-"""
+HIDDEN = ["metrics/audit.csv", "metrics/figures/confusion.png", "metrics/figures/reliability.png"]
+"""Pictures for README.md and docs/ of what the page shows as charts, and a table that is no chart."""
 
 
 def element_id(plot: str) -> str:
@@ -95,8 +63,12 @@ def element_id(plot: str) -> str:
 def plots_page() -> str:
     """The page, with DVC's place holders for the charts; nothing in it refers to another server."""
     vega = vl_convert.javascript_bundle(SNIPPET, VEGA_LITE).replace("</script", "<\\/script")
-    sections = {title: [element_id(plot) for plot in plots] for title, plots in SECTIONS.items()}
-    return PAGE.replace("@SECTIONS@", json.dumps(sections)).replace("@VEGA@", vega)
+    sections = [
+        [title, [[element_id(plot), caption] for plot, caption in plots.items()]] for title, plots in SECTIONS.items()
+    ]
+    page = Path(__file__).with_name("plots_page.html").read_text("utf-8")
+    page = page.replace("@HIDDEN@", json.dumps([element_id(plot) for plot in HIDDEN]))
+    return page.replace("@SECTIONS@", json.dumps(sections)).replace("@VEGA@", vega)
 
 
 if __name__ == "__main__":
