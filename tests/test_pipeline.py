@@ -67,6 +67,20 @@ def test_a_change_reruns_the_stages_that_read_it(
     assert set(status) == stages
 
 
+def test_a_wrong_setting_is_refused_before_any_output_is_removed(repository: Repository) -> None:
+    lock, params = repository.lock(), repository.path / "params.yaml"
+    content = params.read_text("utf-8")
+    params.write_text(content.replace("learning_rate: 0.2", "learning_rate: none", 1), "utf-8")
+    failed = repository.start("dvc repro")
+    assert "optimizers.sgd.learning_rate must be a number, was 'none'" in failed.communicate()[0]
+    assert failed.returncode
+    outputs = ("models/classifier.safetensors", "metrics/test.json", "data/prepared/train.safetensors")
+    assert all((repository.path / path).exists() for path in outputs)
+    params.write_text(content, "utf-8")
+    repository.run("dvc repro")
+    assert repository.lock() == lock
+
+
 def test_an_experiment_and_its_plots_and_back(repository: Repository) -> None:
     lock = repository.lock()
     repository.run("dvc exp run -S plot.mistakes=3 card")

@@ -104,6 +104,17 @@ def test_training_resumes_where_it_was_killed(repository: Repository) -> None:
     assert not list(checkpoints.glob("*.safetensors"))
 
 
+def test_make_repro_mends_the_lock_of_dvc(repository: Repository) -> None:
+    """DVC writes it in place: a kill of dvc itself, or a full disk, can leave it empty."""
+    (repository.path / ".dvc" / "tmp" / "rwlock").write_bytes(b"")
+    failed = repository.start("dvc repro")
+    assert "rwlock" in failed.communicate()[0]
+    assert failed.returncode
+    (command,) = re.findall(r"^\t@(find .*rwlock.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    repository.run(command)
+    repository.run("dvc repro")
+
+
 def test_two_at_once_give_one_result(repository: Repository) -> None:
     lock = repository.lock()
     both = [repository.start("dvc repro --force") for _ in range(2)]

@@ -128,6 +128,9 @@ match words[:2]:
                 subprocess.run(["git", "update-ref", f"refs/exps/aa/bb/{task[1]}", "HEAD"], check=True)
     case ["queue", "logs"]:
         print("\n".join(["first", *["line"] * 20, "train: 2 epochs in 2.5 s"]))
+    case ["exp", "run"] if Path("busy").exists():
+        Path("busy").unlink()
+        sys.exit("ERROR: 'refs/exps/celery/stash' is busy, it is being blocked by:\n  (PID 1): dvc")
     case ["exp", "run"]:
         tasks.append([f"new{len(tasks)}", words[words.index("--name") + 1], "Queued"])
 state.write_text(json.dumps(tasks))
@@ -160,6 +163,13 @@ def test_queued_runs_are_waited_for_and_running_ones_without_a_worker_are_run_ag
     assert sorted(outcome.run.name for outcome in outcomes if outcome.commit) == ["base-0", "longer-0"]
     assert "queue kill --force a2" in calls
     assert calls.count("exp run --queue --name") == 1
+
+
+def test_a_run_is_queued_again_while_a_worker_holds_the_lock_of_dvc(repository: Repository, run_fake: RunFake) -> None:
+    (repository.path / "busy").touch()
+    (outcome,), calls = run_fake(["base"], [])
+    assert outcome.commit is not None
+    assert calls.count("exp run --queue --name") == 2
 
 
 def test_workers_that_end_are_started_again_a_few_times(run_fake: RunFake) -> None:

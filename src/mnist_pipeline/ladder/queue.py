@@ -35,6 +35,7 @@ POLL_SECONDS = 1.0
 STATUS_SECONDS = 15.0  # between two calls of `dvc queue status`, which takes a second itself
 LOST_AFTER_SECONDS = 30.0
 MOST_RESTARTS = 3
+MOST_ATTEMPTS = 30  # to queue a run
 LOG_LINES = 12
 
 
@@ -191,7 +192,14 @@ def _queue(repository: Path, ladder: Ladder, run: Run) -> None:
     rung = ladder.rungs[run.rung]
     settings = [word for setting in ladder.settings(run) for word in ("--set-param", setting)]
     message = f"{rung.title} (seed {run.seed}): {rung.why}"
-    run_dvc(repository, "exp", "run", "--queue", "--name", run.name, "--message", message, *settings)
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        try:
+            run_dvc(repository, "exp", "run", "--queue", "--name", run.name, "--message", message, *settings)
+            return
+        except PipelineError as error:
+            if "is busy" not in str(error) or attempt == MOST_ATTEMPTS:  # a worker holds DVC's lock for a moment
+                raise
+        time.sleep(POLL_SECONDS)
 
 
 def _start_workers(repository: Path, jobs: int) -> None:
