@@ -56,7 +56,8 @@ class RungResult:
         std: standard deviation over seeds; None with one seed.
         low: lower bound of Wilson's 95 % interval of the mean: what the size of the test set leaves open.
         high: upper bound.
-        corrected_accuracy: mean on the test set's corrected labels; None: unknown.
+        corrected_gain: mean accuracy on the test set's corrected labels, less that on the labels as they are, of the
+            runs that know both; None: none does.
         corrected_seeds: how many runs know it.
         validation_accuracy: mean; None: there was no validation set.
         seconds: of training, mean; None: unknown.
@@ -76,7 +77,7 @@ class RungResult:
     std: float | None
     low: float
     high: float
-    corrected_accuracy: float | None
+    corrected_gain: float | None
     corrected_seeds: int
     validation_accuracy: float | None
     seconds: float | None
@@ -173,7 +174,7 @@ def _rung_result(
     accuracy, samples = fmean(accuracies), runs[0].samples
     low, high = wilson_interval(round(accuracy * samples), samples)
     validation = [run.validation_accuracy for run in runs if run.validation_accuracy is not None]
-    corrected = [run.corrected_accuracy for run in runs if run.corrected_accuracy is not None]
+    gains = [run.corrected_accuracy - run.accuracy for run in runs if run.corrected_accuracy is not None]
     seconds = [run.seconds for run in runs if run.seconds is not None]
     planned = rung.looks[-1] if rung.looks else ladder.seeds[name]
     return RungResult(
@@ -187,8 +188,8 @@ def _rung_result(
         std=stdev(accuracies) if len(accuracies) > 1 else None,
         low=low,
         high=high,
-        corrected_accuracy=fmean(corrected) if corrected else None,
-        corrected_seeds=len(corrected),
+        corrected_gain=fmean(gains) if gains else None,
+        corrected_seeds=len(gains),
         validation_accuracy=fmean(validation) if validation else None,
         seconds=fmean(seconds) if seconds else None,
         change=change,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.yaml import flatten
 from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_status, run_dvc, stages_of
 from mnist_pipeline.provenance.git import (
@@ -100,9 +101,9 @@ def _stands(repository: Path, commit: str, stages: dict[str, Any], wanted: dict[
             return False
         if _data(stages[name]) != _data(locked[name]):
             return False
-        for section, values in locked[name].get("params", {}).get(PARAMS, {}).items():
-            if values != wanted.get(section):
-                return False
+        used = flatten(locked[name].get("params", {}).get(PARAMS, {}))
+        if any(value != flatten(wanted).get(key) for key, value in used.items()):
+            return False
     return True
 
 

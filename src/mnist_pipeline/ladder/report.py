@@ -17,8 +17,8 @@ PAGE = Path("docs/ladder.md")
 
 COLUMNS = (
     "rung", "builds_on", "family", "published", "seeds", "accuracy", "std", "wilson_low", "wilson_high",
-    "corrected_accuracy", "validation_accuracy", "difference", "difference_low", "difference_high", "p", "p_holm",
-    "verdict", "look", "seconds",
+    "corrected_gain", "corrected_seeds", "validation_accuracy", "difference", "difference_low", "difference_high", "p",
+    "p_holm", "verdict", "look", "seconds",
 )  # fmt: skip
 
 
@@ -52,7 +52,8 @@ def row_of(ladder: Ladder, result: RungResult) -> list[object]:
         result.std,
         result.low,
         result.high,
-        result.corrected_accuracy,
+        result.corrected_gain,
+        result.corrected_seeds,
         result.validation_accuracy,
         *tested,
         None if result.seconds is None else round(result.seconds, 1),
@@ -110,10 +111,7 @@ def cells_of(result: RungResult) -> list[str]:
 
 
 def _corrected(result: RungResult) -> str:
-    if result.corrected_accuracy is None:
-        return ""
-    some = "" if result.corrected_seeds == result.seeds else f" ({result.corrected_seeds})"
-    return f"{result.corrected_accuracy:.4f}{some}"
+    return "" if result.corrected_gain is None else f"{100 * result.corrected_gain:+.2f} ({result.corrected_seeds})"
 
 
 def list_of_claims(found: list[Claim]) -> str:
