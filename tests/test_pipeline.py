@@ -53,7 +53,7 @@ def test_the_code_of_the_folder_trains_with_portable_numerics(repository: Reposi
     [
         ("src/mnist_pipeline/figures/loss.py", "def ", "\n\ndef ", {"validate", "audit", "plot"}),
         ("params.yaml", "mistakes: 20", "mistakes: 3", {"check", "plot", "card"}),
-        ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.5", {"check", "train", "card"}),
+        ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.5", {"check", "train", "plot", "card"}),
     ],
 )
 def test_a_change_reruns_the_stages_that_read_it(
