@@ -15,7 +15,7 @@ from mnist_pipeline.core.files import read_csv
 from mnist_pipeline.core.yaml import flatten, parse_yaml
 from mnist_pipeline.provenance.dvc import parse_lock, read_output
 from mnist_pipeline.provenance.git import commits_by_name, resolve
-from mnist_pipeline.provenance.paths import LOCK, PACKAGES, PARAMS
+from mnist_pipeline.provenance.paths import LOCK, PACKAGES, PARAMS, is_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +132,7 @@ def load_run(repository: Path, name: str, path: str, types: Mapping[str, type]) 
     deps = _hashes(stage, "deps")
     made = [_hashes(each, "deps") for each in lock.values()]
     code = {each: md5 for deps in made for each, md5 in deps.items() if each.startswith(("src/", "stages/"))}
-    data = {each: md5 for each, md5 in deps.items() if each.startswith("data/")}
+    data = {each: md5 for each, md5 in deps.items() if is_data(each)}
     return Run(
         name=name,
         commit=commit,

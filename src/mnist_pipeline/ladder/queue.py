@@ -24,7 +24,7 @@ from mnist_pipeline.provenance.git import (
     resolve,
     run_git,
 )
-from mnist_pipeline.provenance.paths import PARAMS
+from mnist_pipeline.provenance.paths import CORRECTIONS, PARAMS, is_data
 
 DECISIVE_STAGES = ("train", "evaluate")
 """The stages whose inputs say whether an experiment is still a result of its run."""
@@ -78,7 +78,7 @@ def finished(repository: Path, ladder: Ladder, runs: list[Run]) -> dict[Run, str
     """
     head = resolve(repository, "HEAD")
     stages = stages_of(repository, head)
-    paths = sorted({dep["path"] for name in DECISIVE_STAGES for dep in stages[name]["deps"]})
+    paths = sorted({dep["path"] for name in DECISIVE_STAGES for dep in stages[name]["deps"]} - {CORRECTIONS})
     code = object_hashes(repository, head, paths)
     if changed_files(repository, *code):
         return {}
@@ -108,7 +108,7 @@ def _stands(repository: Path, commit: str, stages: dict[str, Any], wanted: dict[
 
 
 def _data(stage: dict[str, Any]) -> dict[str, str]:
-    return {dep["path"]: dep["md5"] for dep in stage["deps"] if dep["path"].startswith("data/")}
+    return {dep["path"]: dep["md5"] for dep in stage["deps"] if is_data(dep["path"])}
 
 
 def run_all(repository: Path, ladder: Ladder, runs: list[Run], jobs: int) -> Iterator[Outcome]:

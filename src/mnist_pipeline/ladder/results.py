@@ -18,7 +18,15 @@ from mnist_pipeline.ladder.queue import DECISIVE_STAGES, finished, seconds_of
 from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import cached_output, stages_of
 from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file
-from mnist_pipeline.provenance.paths import PACKAGES, PREDICTIONS, STEPS, TEST_METRICS, TRAIN_METRICS
+from mnist_pipeline.provenance.paths import (
+    CORRECTIONS,
+    PACKAGES,
+    PREDICTIONS,
+    STEPS,
+    TEST_METRICS,
+    TRAIN_METRICS,
+    is_data,
+)
 
 RUNS = Path("metrics/ladder_runs.csv")
 
@@ -173,10 +181,11 @@ def provenance_of(repository: Path, commit: str) -> dict[str, str]:
         dep["path"]: dep.get("md5", "")
         for name in DECISIVE_STAGES
         for dep in stages_of(repository, commit).get(name, {}).get("deps", [])
+        if dep["path"] != CORRECTIONS
     }
     objects = object_hashes(repository, commit, sorted(deps))
     packages = objects.pop(PACKAGES, "")
-    data = {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
+    data = {path: md5 for path, md5 in deps.items() if is_data(path)}
     return {"code": _digest(objects), "packages": packages[:12], "data": _digest(data)}
 
 

@@ -18,3 +18,8 @@ AUDIT_FIGURE = "metrics/figures/audit.png"
 CORRECTIONS = "data/corrections"
 MACHINE = "metrics/machine.json"
 """The machine that made the committed results, by ``mnist verify --record``."""
+
+
+def is_data(path: str) -> bool:
+    """Whether a dependency is data of a run. Corrections are not: what they change shows in the arrays."""
+    return path.startswith("data/") and path != CORRECTIONS
