@@ -157,13 +157,14 @@ def folder(tmp_path: Path) -> Path:
     params["data"]["validation_size"] = 100
     params["train"]["epochs"] = 1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    (tmp_path / "corrections").mkdir()
     write_csv_file(tmp_path / "train.csv", synthetic_dataset(2000))
     write_csv_file(tmp_path / "test.csv", synthetic_dataset(200, seed=1))
     return tmp_path
 
 
 VALIDATE = (
-    "--train-csv train.csv --test-csv test.csv --corrections . --train {0}/train.safetensors --test test.safetensors "
+    "--train-csv train.csv --test-csv test.csv --corrections corrections --train {0}/train.safetensors --test test.safetensors "
     "--summary data.json --balance balance.csv --preview preview.png"
 )
 TRAIN = (

@@ -194,14 +194,12 @@ def suspected_labels(name: str, dataset: Dataset, probabilities: NDArray[np.floa
 
 
 def flag_labels(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> list[int]:
-    """Return the rows whose labels are probably wrong, those first whose label has the lowest probability."""
+    """Return the rows whose labels are probably wrong, in their order."""
     if len(np.unique(labels)) < 2:
         return []
     from cleanlab.filter import find_label_issues
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about classes with few rows, which the audit reports itself
-        flagged: list[int] = find_label_issues(
-            labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
-        ).tolist()
-    return flagged
+        flagged = find_label_issues(labels, probabilities, n_jobs=1)  # not in cleanlab's order, whose ties are open
+    return [int(row) for row in np.flatnonzero(flagged)]
