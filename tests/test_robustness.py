@@ -164,7 +164,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 VALIDATE = (
-    "--train-csv train.csv --test-csv test.csv --corrections corrections --train {0}/train.safetensors --test test.safetensors "
+    "--train-csv train.csv --test-csv test.csv --corrections corrections "
+    "--train {0}/train.safetensors --test test.safetensors "
     "--summary data.json --balance balance.csv --preview preview.png"
 )
 TRAIN = (
