@@ -92,6 +92,8 @@ def test_recorded_runs_of_the_same_settings_stand_for_those_made_elsewhere(repos
     assert [(run.rung, run.seed) for run in found] == [("base", 0), ("base", 2), ("whole", 0), ("whole", 1)]
     assert found[1:3] == [further, elsewhere]
     assert (found[3].samples, found[3].seconds) == (20, 7.0)  # of the experiment; its time is known from the table
+    recorded = make_run("base", 0, {1}, params=ladder.digest(Run("base", 0)), seconds=9.0)
+    assert gather(repository.path, ladder, [recorded])[0].seconds == 9.0  # not those of its repetition here
     (early,) = (run for run in gather(repository.path, ladder, [replace(repeated, params="0" * 12)]) if run.seed)
     assert early.seconds is None
 

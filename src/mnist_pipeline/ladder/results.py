@@ -167,7 +167,7 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, kn
         corrected_accuracy=test.get("corrected", {}).get("accuracy"),
         validation_accuracy=training["validation_accuracy"],
         samples=len(predictions),
-        seconds=known if seconds is None else seconds,
+        seconds=seconds if known is None else known,  # a repetition may be on another machine, or a busy one
         early_loss=early_loss,
         swing=swing,
         **provenance_of(repository, commit),
