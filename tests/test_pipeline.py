@@ -12,13 +12,14 @@ from mnist_pipeline.core.yaml import read_yaml
 from tests.repository import Repository, make_repository
 
 MARK = """
-import atexit, json, os
+import atexit, json, os, sys
 
 def report():
+    slow = [name for name in ("sklearn", "torch._dynamo") if name in sys.modules]
     import threadpoolctl, torch
     pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
     capability = torch.backends.cpu.get_cpu_capability()
-    print("seen:", json.dumps([torch.get_num_threads(), *pools, capability, os.environ.get("MKL_CBWR")]))
+    print("seen:", json.dumps([torch.get_num_threads(), *pools, capability, os.environ.get("MKL_CBWR"), slow]))
 
 atexit.register(report)
 """
@@ -42,8 +43,9 @@ def test_the_code_of_the_folder_trains_with_portable_numerics(repository: Reposi
     seen = re.findall(r"^seen: (.*)", repository.printed, re.MULTILINE)
     assert seen  # by training, and by the processes of the audit that ended by themselves
     for line in seen:
-        *threads, capability, mkl = json.loads(line)
+        *threads, capability, mkl, slow = json.loads(line)
         assert set(threads) == {1}
+        assert slow == []  # each takes a second to import, and nothing needs it
         assert capability in ("AVX2", "DEFAULT")
         assert mkl == "COMPATIBLE"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,12 +69,20 @@ def test_a_size_that_leaves_fewer_rows_than_classes_is_refused(size: float) -> N
         stratified_split(EVEN, size, 0, setting="custom.test_fraction")
 
 
-@pytest.mark.parametrize(("size", "seed"), [(100, 0), (0.2, 7)])
-def test_without_groups_the_rows_are_those_of_scikit_learn(size: float, seed: int) -> None:
-    expected = train_test_split(np.arange(len(EVEN)), test_size=size, random_state=seed, stratify=EVEN)
-    alone = np.random.default_rng(0).permutation(len(EVEN)).astype(np.int32)
+@settings(deadline=None, database=None)
+@given(
+    st.lists(st.integers(2, 60), min_size=2, max_size=12), st.floats(0.001, 0.999), st.booleans(), st.integers(0, 99)
+)
+def test_without_groups_the_rows_are_those_of_scikit_learn(
+    counts: list[int], share: float, as_number: bool, seed: int
+) -> None:
+    labels = 3 * labels_of(*counts)  # classes without a row, too
+    number = min(max(math.ceil(share * len(labels)), len(counts)), len(labels) - len(counts))
+    size = number if as_number or number != math.ceil(share * len(labels)) else share
+    expected = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels)
+    alone = np.random.default_rng(0).permutation(len(labels)).astype(np.int32)
     for groups in (None, alone):
-        for found, rows in zip(stratified_split(EVEN, size, seed, groups), expected, strict=True):
+        for found, rows in zip(stratified_split(labels, size, seed, groups), expected, strict=True):
             assert found.tolist() == sorted(rows)
 
 

@@ -1,4 +1,4 @@
-"""Metrics against numbers computed by hand and plain loops."""
+"""Metrics against numbers computed by hand, plain loops and scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
 
 from mnist_pipeline.core.statistics import wilson_interval
 from mnist_pipeline.evaluation.metrics import compute_metrics, expected_calibration_error, reliability
@@ -52,6 +53,23 @@ def test_a_certain_mistake_has_a_finite_log_loss() -> None:
     result = metrics_of(np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]))
     assert 15 < result["log_loss"] < 20  # half of -log(2.2e-16)
     assert result["expected_calibration_error"] == 0.5
+
+
+@settings(deadline=None, database=None)
+@given(st.integers(2, 9), st.integers(1, 60), st.integers(0, 999))
+def test_metrics_are_those_of_scikit_learn(classes: int, rows: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels, names = random.integers(0, classes, rows), tuple("abcdefghi"[:classes])
+    probabilities = random.dirichlet(np.full(classes, 0.3), rows)  # some are nearly certain, and wrong
+    predicted, indices = probabilities.argmax(axis=1), np.arange(classes)
+    found = compute_metrics(
+        labels, probabilities, names, reliability(probabilities.max(axis=1), predicted == labels, 9)
+    )
+    *by_class, _ = precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
+    for name, *expected in zip(names, *by_class, strict=True):
+        assert list(found["classes"][name].values()) == pytest.approx(expected)
+    assert found["log_loss"] == pytest.approx(log_loss(labels, probabilities, labels=indices))
+    assert found["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0))
 
 
 def confidences(bins: int) -> st.SearchStrategy[tuple[int, list[tuple[float, bool]]]]:

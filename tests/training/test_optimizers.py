@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW
 
 from mnist_pipeline.params.schema import Params
 from mnist_pipeline.training.optimizers import make_optimizer, make_schedule
@@ -20,7 +21,7 @@ SGD_NESTEROV = {"learning_rate": 0.03, "momentum": 0.8, "nesterov": True, "weigh
 ADAM = {"learning_rate": 0.004, "beta1": 0.7, "beta2": 0.95, "epsilon": 1e-6, "weight_decay": 0.2}
 TORCH_ADAM: dict[str, Any] = {"lr": 0.004, "betas": (0.7, 0.95), "eps": 1e-6, "weight_decay": 0.2}
 
-OPTIMIZERS: dict[str, tuple[str, dict[str, Any], Callable[..., Optimizer], dict[str, Any]]] = {
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any], type[Any], dict[str, Any]]] = {
     "sgd": ("sgd", SGD_NESTEROV, SGD, {"lr": 0.03, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}),
     "adam": ("adam", ADAM, Adam, TORCH_ADAM),
     "adamw": ("adamw", ADAM, AdamW, TORCH_ADAM),
@@ -32,14 +33,14 @@ def test_an_optimizer_steps_like_pytorchs_own_with_its_settings(
     make_params: MakeParams,
     name: str,
     settings: dict[str, Any],
-    kind: Callable[..., Optimizer],
+    kind: type[Any],
     options: dict[str, Any],
 ) -> None:
     params = make_params({f"optimizers.{name}": settings}).optimizers
     start = torch.linspace(-1, 1, 40)
     ours, theirs = ([nn.Parameter(start[:25].clone()), nn.Parameter(start[25:].clone())] for _ in range(2))
     optimizer, expected = make_optimizer(name, params, ours), kind(theirs, fused=False, foreach=False, **options)
-    assert type(optimizer) is kind
+    assert isinstance(optimizer, kind)
     assert optimizer.param_groups[0]["fused"]
     for step in range(3):  # momentum and the moments show from the second step on
         for one, other in zip(ours, theirs, strict=True):
@@ -48,7 +49,11 @@ def test_an_optimizer_steps_like_pytorchs_own_with_its_settings(
         optimizer.step()
         expected.step()
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        optimizer.zero_grad()
+        assert [each.grad for each in ours] == [None, None]
     assert not torch.allclose(ours[0], start[:25])
+    assert ours[0].is_leaf  # a step is no part of the next gradient
 
 
 def rates_of(make_params: MakeParams, schedule: str, steps: int) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -78,11 +79,15 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     A ``PipelineError`` or ``OSError`` gives "name: message" and status 1, Ctrl-C gives status 130, and a closed pipe
     (``mnist runs | head``) ends without a message. Any other exception is a bug and keeps its traceback.
 
+    Full garbage collections are rare, and left out at the end: each looks through all that was imported, and with
+    PyTorch they take more than a second. What becomes garbage soon is collected as always.
+
     Args:
         name: of the stage or command.
         main: does the work.
         after_interrupt: what to do after Ctrl-C.
     """
+    gc.set_threshold(700, 10, 1000)  # Python's own is 10 for the last, full collections
     try:
         main()
         sys.stdout.flush()
@@ -94,3 +99,5 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted" + (f"; {after_interrupt}" if after_interrupt else ""), file=sys.stderr)
         sys.exit(INTERRUPTED)
+    finally:
+        gc.freeze()

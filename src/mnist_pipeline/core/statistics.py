@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,8 @@ def wilson_interval(successes: int, number: int) -> tuple[float, float]:
         successes: 0 to ``number``.
         number: at least 1.
     """
-    from scipy.stats import binomtest  # half a second to import
-
-    interval = binomtest(successes, number).proportion_ci(CONFIDENCE_LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
+    z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)
+    share, scale = successes / number, 1 + z**2 / number
+    centre = (share + z**2 / (2 * number)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
+    return 0.0 if successes == 0 else centre - half, 1.0 if successes == number else centre + half

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss, precision_recall_fscore_support
 
 from mnist_pipeline.core.statistics import wilson_interval
+from mnist_pipeline.models.prediction import log_losses
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,20 @@ def compute_metrics(
         as in scikit-learn.
     """
     predicted = probabilities.argmax(axis=1)
-    indices = np.arange(len(classes))
-    correct = int((predicted == labels).sum())
+    right = predicted == labels
+    correct = int(right.sum())
     low, high = wilson_interval(correct, len(labels))
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
+    hits, given, actual = (np.bincount(each, minlength=len(classes)) for each in (labels[right], predicted, labels))
+    precision, recall, f1 = (
+        part * hits / np.maximum(of, 1) for part, of in ((1, given), (1, actual), (2, given + actual))
+    )
     return {
         "accuracy": correct / len(labels),
         "accuracy_low": low,
         "accuracy_high": high,
         "errors": len(labels) - correct,
-        "log_loss": float(log_loss(labels, probabilities, labels=indices)),
-        "macro_f1": float(np.mean(f1[np.union1d(labels, predicted)])),
+        "log_loss": float(log_losses(labels, probabilities).mean()),
+        "macro_f1": float(f1[given + actual > 0].mean()),
         "expected_calibration_error": expected_calibration_error(calibration),
         "classes": {
             name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i])}

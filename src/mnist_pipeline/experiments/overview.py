@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean, stdev
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.statistics import CONFIDENCE_LEVEL
+from mnist_pipeline.core.statistics import wilson_interval
 from mnist_pipeline.core.yaml import flatten, parse_yaml
 from mnist_pipeline.experiments.runs import SEED
 from mnist_pipeline.provenance.dvc import Task
@@ -114,9 +114,8 @@ class Row:
         share, number = self.entries[0].validation, self.entries[0].validation_rows
         if len(self.entries) > 1 or share is None or not 0 <= share <= 1 or not number:
             return None
-        z = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)  # as core.statistics, which needs scipy.stats: a second
-        spread: float = (share * (1 - share) / number + z**2 / (4 * number**2)) ** 0.5
-        return z * spread / (1 + z**2 / number)
+        low, high = wilson_interval(round(share * number), number)
+        return (high - low) / 2
 
     def std(self, metric: str) -> float | None:
         """The standard deviation of a metric, ``validation`` or ``test``, over the runs of a group."""

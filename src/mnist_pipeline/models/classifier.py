@@ -95,7 +95,7 @@ class Classifier(nn.Module):
         """Return images, uint8 (n, image_side, image_side), deskewed if this classifier does so."""
         if not self.deskew:
             return images
-        if torch.compiler.is_exporting():
+        if torch.onnx.is_in_onnx_export():
             return deskewed(images)
         return torch.cat([deskewed(batch) for batch in torch.split(images, BATCH_SIZE)])
 

@@ -23,7 +23,7 @@ class Linear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return outputs, float32 (n, out_features), for inputs, float32 or bfloat16 (n, in_features)."""
-        if torch.compiler.is_exporting() or inputs.device.type != "cpu" or not HAS_ONEDNN:
+        if torch.onnx.is_in_onnx_export() or inputs.device.type != "cpu" or not HAS_ONEDNN:
             return super().forward(inputs)  # other runtimes know PyTorch's own layer
         if len(inputs) < SMALLEST_BATCH:
             return super().forward(inputs)

@@ -60,6 +60,13 @@ def _shifted(images: Tensor, pixels: int) -> list[Tensor]:
     return [padded[:, top : top + side, left : left + side] for top, left in corners]
 
 
+def log_losses(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log loss of each sample in nats, (n,); finite also where the probability of its label is 0."""
+    of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    losses: NDArray[np.float64] = -np.log(np.maximum(of_label, np.finfo(np.float64).eps))
+    return losses
+
+
 def write_predictions(
     path: Path, labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
 ) -> None:
@@ -74,9 +81,8 @@ def write_predictions(
     """
     predicted = probabilities.argmax(axis=1)
     of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-    log_loss = -np.log(np.maximum(of_label, np.finfo(np.float64).eps))
     brier = (probabilities**2).sum(axis=1) - 2 * of_label + 1
-    columns = (labels, predicted, probabilities.max(axis=1), log_loss, brier)
+    columns = (labels, predicted, probabilities.max(axis=1), log_losses(labels, probabilities), brier)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     write_csv(
         path,

@@ -24,7 +24,7 @@ from mnist_pipeline.core.files import sha256_of
 from mnist_pipeline.core.hardware import describe_machine
 from mnist_pipeline.params.schema import Params
 
-PACKAGES = ("numpy", "safetensors", "scikit-learn", "scipy", "torch")
+PACKAGES = ("numpy", "safetensors", "scipy", "torch")
 METADATA_KEY = "checkpoint"
 SECONDS_BETWEEN = 30.0  # at most; one is written at the end of every epoch, too
 

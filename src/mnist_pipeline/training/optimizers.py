@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
-import torch._dynamo  # making the first optimizer imports it, in most of a second: that is start-up, not training
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from mnist_pipeline.params.model import OptimizersParams
+
+Kind = TypeVar("Kind", bound=Optimizer)
+
+
+def _eager(kind: type[Kind]) -> type[Kind]:
+    """Return PyTorch's optimizer without what wraps its methods for torch.compile, whose import takes a second."""
+    names = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(methods["step"])})
+
+
+SGD, Adam, AdamW = _eager(torch.optim.SGD), _eager(torch.optim.Adam), _eager(torch.optim.AdamW)
 
 
 def make_optimizer(name: str, params: OptimizersParams, parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -21,7 +34,7 @@ def make_optimizer(name: str, params: OptimizersParams, parameters: Iterable[nn.
     """
     match name:
         case "sgd":
-            return torch.optim.SGD(
+            return SGD(
                 parameters,
                 lr=params.sgd.learning_rate,
                 momentum=params.sgd.momentum,
@@ -31,7 +44,7 @@ def make_optimizer(name: str, params: OptimizersParams, parameters: Iterable[nn.
             )
         case "adam" | "adamw":
             settings = params.adam if name == "adam" else params.adamw
-            return (torch.optim.Adam if name == "adam" else torch.optim.AdamW)(
+            return (Adam if name == "adam" else AdamW)(
                 parameters,
                 lr=settings.learning_rate,
                 betas=(settings.beta1, settings.beta2),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 
@@ -39,6 +38,8 @@ def fit_temperature(outputs: Tensor, labels: Tensor) -> float:
         outputs: logits, float32 (n, classes).
         labels: int64 (n,).
     """
+    from scipy.optimize import minimize_scalar  # a quarter of a second to import
+
     logits = outputs.to("cpu", torch.float64)
 
     def log_loss(logarithm: float) -> float:
