@@ -111,12 +111,12 @@ def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | 
 
 
 def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
-    """Train with changed params, export and evaluate, through the stages; with ``plot``, run plot and card, too."""
+    """Train with changed params and evaluate, through the stages; with ``plot``, run plot and card, too."""
     params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
         (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
         ran = run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}))
-        later = stage("export", here, {}) + stage("evaluate", here, {"test": ARRAYS["test"]})
+        later = stage("evaluate", here, {"test": ARRAYS["test"]})
         if plot:
             later += stage("plot", here, {}) + stage("card", here, {"summary": ROOT / "metrics" / "data.json"})
         predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()

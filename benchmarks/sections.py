@@ -367,7 +367,6 @@ def growth() -> dict[str, Any]:
             for _ in range(REPEATS):
                 validated = measured_stage("validate", here / "v", tables, {"csv.rows": {"train": None, "test": None}})
                 trained = measured_stage("train", here / "t", {"train": arrays["train"]}, once)
-                stage("export", here / "t", {})
                 evaluated = measured_stage("evaluate", here / "t", {"test": arrays["test"]}, once)
                 found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
             shutil.rmtree(here / str(times), ignore_errors=True)
@@ -395,7 +394,6 @@ def growth() -> dict[str, Any]:
 def trained_and_evaluated(here: Path, changes: dict[str, Any], cores: int = 2) -> dict[str, float]:
     """Return the seconds and the peak memory of both stages."""
     trained = measured_stage("train", here, {"train": ARRAYS["train"]}, changes, cores)
-    stage("export", here, {})
     return trained | measured_stage("evaluate", here, {"test": ARRAYS["test"]}, changes, cores)
 
 

@@ -1,4 +1,4 @@
-"""Score the classifier on the test arrays, which otherwise only the audit reads."""
+"""Score the classifier on the test arrays, which otherwise only the audit reads, and export it to ONNX."""
 
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.program import parse_flags, run_stage
@@ -7,9 +7,9 @@ from mnist_pipeline.params.schema import load_params
 FLAGS = {
     "params": "settings, YAML",
     "model": "in: the classifier",
-    "onnx": "in: the classifier, ONNX, which must agree",
     "test": "in: test arrays",
     "corrections": "in: folder of corrections; csv.corrected_test is one of them",
+    "onnx": "out: the classifier, ONNX",
     "metrics": "out: metrics, JSON",
     "predictions": "out: a row for every test image, CSV",
     "classes": "out: precision, recall and F1 of each class, CSV",
@@ -26,6 +26,7 @@ def main() -> None:
     from mnist_pipeline.data.corrections import read_corrections
     from mnist_pipeline.data.dataset import load_dataset
     from mnist_pipeline.deploy.onnx_check import check_agreement
+    from mnist_pipeline.deploy.onnx_export import save_onnx
     from mnist_pipeline.evaluation.evaluate import evaluate, write_evaluation
     from mnist_pipeline.evaluation.figure_samples import save_figure_samples
     from mnist_pipeline.models.classifier import load_classifier
@@ -34,8 +35,9 @@ def main() -> None:
     dataset = load_dataset(args.test)
     corrected = params.csv_format.corrected_test
     corrections = read_corrections(args.corrections / corrected, dataset.classes)["test"] if corrected else None
-    classifier = load_classifier(args.model).to(device)
-    result = evaluate(classifier, dataset, params.evaluate.calibration_bins, corrections)
+    classifier = load_classifier(args.model)
+    save_onnx(args.onnx, classifier)
+    result = evaluate(classifier.to(device), dataset, params.evaluate.calibration_bins, corrections)
     difference = check_agreement(args.onnx, dataset.images, result.probabilities, result.totals)
     save_figure_samples(args.samples, dataset, result, params.evaluate.record)
     write_evaluation(result, args.metrics, args.predictions, args.classes, args.calibration)

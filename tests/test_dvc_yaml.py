@@ -24,16 +24,14 @@ STAGES: dict[str, Any] = PIPELINE["stages"]
 SOURCE = ROOT / "src"
 ROOM = "src/mnist_pipeline/"
 
-# What a stage has no use for; each costs a tenth of a second to some seconds at every start. (Pandas comes along
-# with scikit-learn, which imports it for itself.)
+# What a stage has no use for; each costs a tenth of a second to some seconds at every start.
 UNUSED = {
     "check": ("torch", "pandas", "sklearn", "scipy", "matplotlib", "numpy", "requests"),
     "fetch": ("torch", "pandas", "sklearn", "scipy", "matplotlib"),
     "validate": ("torch", "pandas", "sklearn", "requests"),
     "audit": ("requests", "onnx", "onnxruntime"),
-    "train": ("matplotlib", "requests"),
-    "export": ("matplotlib", "requests", "onnxruntime"),
-    "evaluate": ("matplotlib", "requests", "onnx"),
+    "train": ("sklearn", "scipy", "pandas", "matplotlib", "requests", "onnx", "onnxruntime"),
+    "evaluate": ("sklearn", "scipy", "matplotlib", "requests"),
     "card": ("torch", "sklearn", "scipy", "matplotlib", "requests"),
     "plot": ("torch", "sklearn", "scipy", "requests"),
 }
@@ -258,7 +256,7 @@ def test_plots_read_files_and_columns_that_exist() -> None:
 def test_the_model_in_both_forms_and_its_card_are_artifacts() -> None:
     artifacts = {name: artifact["path"] for name, artifact in PIPELINE["artifacts"].items()}
     assert artifacts["classifier"] == flag_values("train")["model"]
-    assert artifacts["classifier-onnx"] == flag_values("export")["onnx"]
+    assert artifacts["classifier-onnx"] == flag_values("evaluate")["onnx"]
     assert artifacts["model-card"] == flag_values("card")["card"]
 
 

@@ -26,7 +26,7 @@ from tests.repository import Repository, make_repository
 
 pytestmark = pytest.mark.slow
 
-STAGES = ("fetch", "validate", "audit", "train", "export", "evaluate", "card", "plot")
+STAGES = ("fetch", "validate", "audit", "train", "evaluate", "card", "plot")
 KILLS = 50
 SEED = int(os.environ.get("KILL_SEED", "20261124"))
 REPRO_TRAIN = "dvc repro --single-item --force train"

@@ -19,7 +19,7 @@ from mnist_pipeline.data.dataset import save_dataset
 from tests.conftest import ROOT, make_block, synthetic_dataset, write_csv_file
 from tests.repository import write_params
 
-STAGES = ("fetch", "validate", "audit", "train", "export", "evaluate", "card", "plot")
+STAGES = ("fetch", "validate", "audit", "train", "evaluate", "card", "plot")
 SMALL: dict[str, Any] = {
     "csv": {"image_side": 4, "classes": ["a", "b", "c"], "rows": {"train": None, "test": None}, "corrected_test": None},
     "fetch.sources": [{"kind": "folder", "path": "nowhere"}],
@@ -74,7 +74,7 @@ def test_help_says_what_the_stage_and_its_flags_do(stage: Stage, name: str) -> N
     assert all(f"--{flag} " in unfolded and text in unfolded for flag, text in flags_of(name).items())
 
 
-@pytest.mark.parametrize("name", [name for name in STAGES if name != "export"])
+@pytest.mark.parametrize("name", STAGES)
 def test_wrong_params_stop_the_stage(stage: Stage, tmp_path: Path, name: str) -> None:
     write_params(tmp_path, {"model.loss": "bce"})
     status, said = stage(name)

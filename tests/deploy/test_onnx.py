@@ -135,7 +135,7 @@ def test_a_file_of_another_classifier_is_refused(exported: tuple[Path, Classifie
         check_agreement(path, IMAGES, np.full_like(expected, np.nan), totals)
     with pytest.raises(PipelineError, match="it gives 3 probabilities, the classifier 4"):
         check_agreement(path, IMAGES, np.zeros((len(IMAGES), 4)), totals)
-    with pytest.raises(PipelineError, match=r"model\.onnx: must be an ONNX file that the export stage wrote; "):
+    with pytest.raises(PipelineError, match=r"model\.onnx: must be an ONNX file that the evaluate stage wrote; "):
         onnx_probabilities(path, IMAGES[:, :5, :5])
 
 
@@ -144,5 +144,5 @@ def test_a_file_that_is_missing_or_something_else_is_refused(tmp_path: Path, con
     path = tmp_path / "model.onnx"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(PipelineError, match=r"model\.onnx: must be an ONNX file that the export stage wrote; "):
+    with pytest.raises(PipelineError, match=r"model\.onnx: must be an ONNX file that the evaluate stage wrote; "):
         onnx_probabilities(path, IMAGES)

@@ -29,7 +29,7 @@ def onnx_probabilities(path: Path, images: NDArray[np.uint8]) -> NDArray[np.floa
         starts = range(0, len(images), BATCH_SIZE)
         parts = [session.run(None, {"images": images[start : start + BATCH_SIZE]})[0] for start in starts]
     except Exception as error:  # onnxruntime's exceptions have no other class in common
-        raise PipelineError(f"{path}: must be an ONNX file that the export stage wrote; {error}") from None
+        raise PipelineError(f"{path}: must be an ONNX file that the evaluate stage wrote; {error}") from None
     return np.concatenate(parts)
 
 
@@ -59,7 +59,7 @@ def check_agreement(
     if not differences[worst] <= TOLERANCE:
         raise PipelineError(
             f"{path}: onnxruntime and PyTorch must give each image the same probabilities, within {TOLERANCE:g}; for "
-            f"row {worst} they differ by {differences[worst]:.3g}; run dvc repro export, and see whether the "
-            "architecture does something that depends on the batch"
+            f"row {worst} they differ by {differences[worst]:.3g}; see whether the architecture does "
+            "something that depends on the batch"
         )
     return float(differences[worst])
