@@ -2,7 +2,7 @@
 
 import json
 
-from mnist_pipeline.core.files import read_csv, write_text
+from mnist_pipeline.core.files import read_rows, write_text
 from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.deploy.model_card import Results, model_card
 from mnist_pipeline.params.schema import load_params
@@ -26,8 +26,8 @@ def main() -> None:
     summary, train, test = (
         json.loads(path.read_bytes()) for path in (args.summary, args.train_metrics, args.test_metrics)
     )
-    by_class = read_csv(args.classes, {"class": str, "precision": float, "recall": float, "f1": float})
-    results = Results(summary, train, test, by_class.to_dict("records"))
+    by_class = read_rows(args.classes, {"class": str, "precision": float, "recall": float, "f1": float})
+    results = Results(summary, train, test, by_class)
     write_text(args.card, model_card(params, results, [args.model, args.onnx]))
     print(f"card: the model card is {args.card}")
 

@@ -5,7 +5,7 @@ After Mitchell et al. 2019, "Model Cards for Model Reporting"; the front matter 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Results:
     summary: Mapping[str, Any]
     train: Mapping[str, Any]
     test: Mapping[str, Any]
-    classes: Sequence[Mapping[Hashable, Any]]
+    classes: Sequence[Mapping[str, Any]]
 
 
 def model_card(params: Params, results: Results, files: Sequence[Path]) -> str:
