@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.yaml import changed_values, describe_changes, short_names, flatten, parse_yaml, read_yaml
+from mnist_pipeline.core.yaml import changed_values, describe_changes, flatten, parse_yaml, read_yaml, short_names
 
 
 @pytest.mark.parametrize(
