@@ -102,8 +102,9 @@ def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | 
     """Return the command of a stage in dvc.yaml, with these inputs and all outputs in a folder."""
     words = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"][name]["cmd"].split()[3:]
     values = {flag.removeprefix("--"): here / path for flag, path in zip(words[::2], words[1::2], strict=True)}
-    if "params" in values and not values["params"].exists():
-        values["params"] = ROOT / "params.yaml"
+    for flag, file in (("params", "params.yaml"), ("data-files", "data.yaml")):
+        if flag in values and not values[flag].exists():
+            values[flag] = ROOT / file
     if "corrections" in values:
         values["corrections"] = ROOT / "data" / "corrections"
     values |= inputs
@@ -120,8 +121,8 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
         if plot:
             later += stage("plot", here, {}) + stage("card", here, {"summary": ROOT / "metrics" / "data.json"})
         predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
-        metrics = json.loads((here / "metrics" / "test.json").read_text("utf-8"))
-        training = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
+        metrics = json.loads((here / "metrics" / "test_details.json").read_text("utf-8"))
+        training = json.loads((here / "metrics" / "train_details.json").read_text("utf-8"))
         digest = hashlib.sha256()
         for path in sorted(each for name in ("models", "metrics") for each in (here / name).glob("*.*")):
             digest.update(path.read_bytes())

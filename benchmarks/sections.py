@@ -113,7 +113,7 @@ def choice() -> dict[str, Any]:
         core = cores.get()
         with folder() as here:
             measured_stage("train", here, {"train": ARRAYS["train"]}, base | CHOICES[name], cores=1, first=core)
-            figures = json.loads((here / "metrics" / "train.json").read_text("utf-8"))
+            figures = json.loads((here / "metrics" / "train_details.json").read_text("utf-8"))
         cores.put(core)
         mistakes = round(20_000 * (1 - figures["validation_accuracy"]))
         print(f"  {name}: {mistakes} errors", flush=True)
@@ -411,8 +411,10 @@ def measured_stage(
 ) -> dict[str, float]:
     """Run a stage; return {"train_seconds": ..., "train_megabytes": ...} of the whole process."""
     here.mkdir(exist_ok=True)
-    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
-    (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    for file in ("params.yaml", "data.yaml"):
+        content = yaml.safe_load((ROOT / file).read_text("utf-8"))
+        own = {key: value for key, value in changes.items() if key.split(".")[0] in content}
+        (here / file).write_text(yaml.safe_dump(with_overrides(content, own)), "utf-8")
     ran = run_measured(*stage_command(name, here, inputs), cores=cores, first=first)
     return {f"{name}_seconds": ran.seconds, f"{name}_megabytes": ran.peak_megabytes}
 

@@ -5,15 +5,16 @@ import json
 from mnist_pipeline.core.files import read_rows, write_text
 from mnist_pipeline.core.program import parse_flags, run_stage
 from mnist_pipeline.deploy.model_card import Results, model_card
-from mnist_pipeline.params.schema import load_params
+from mnist_pipeline.params.schema import load_data_files, load_params
 
 FLAGS = {
     "params": "settings, YAML",
+    "data-files": "in: where the data come from and what they must look like, YAML",
     "model": "in: the classifier",
     "onnx": "in: the classifier, ONNX",
     "summary": "in: summary of the data, JSON",
-    "train-metrics": "in: metrics of training, JSON",
-    "test-metrics": "in: metrics on the test set, JSON",
+    "train-details": "in: details of training, JSON",
+    "test-details": "in: details of the evaluation, JSON",
     "classes": "in: precision, recall and F1 of each class, CSV",
     "card": "out: the model card, Markdown",
 }
@@ -22,13 +23,13 @@ FLAGS = {
 def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
-    params = load_params(args.params)
+    params, files = load_params(args.params), load_data_files(args.data_files)
     summary, train, test = (
-        json.loads(path.read_bytes()) for path in (args.summary, args.train_metrics, args.test_metrics)
+        json.loads(path.read_bytes()) for path in (args.summary, args.train_details, args.test_details)
     )
     by_class = read_rows(args.classes, {"class": str, "precision": float, "recall": float, "f1": float})
     results = Results(summary, train, test, by_class)
-    write_text(args.card, model_card(params, results, [args.model, args.onnx]))
+    write_text(args.card, model_card(params, files, results, [args.model, args.onnx]))
     print(f"card: the model card is {args.card}")
 
 

@@ -2,15 +2,17 @@
 
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.program import parse_flags, run_stage
-from mnist_pipeline.params.schema import load_params
+from mnist_pipeline.params.schema import load_data_files, load_params
 
 FLAGS = {
     "params": "settings, YAML",
+    "data-files": "in: where the data come from and what they must look like, YAML",
     "model": "in: the classifier",
     "test": "in: test arrays",
     "corrections": "in: folder of corrections; csv.corrected_test is one of them",
     "onnx": "out: the classifier, ONNX",
-    "metrics": "out: metrics, JSON",
+    "metrics": "out: test accuracy and log loss, JSON",
+    "details": "out: all that was measured, JSON",
     "predictions": "out: a row for every test image, CSV",
     "classes": "out: precision, recall and F1 of each class, CSV",
     "calibration": "out: confidence against accuracy, CSV",
@@ -21,7 +23,7 @@ FLAGS = {
 def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
-    params = load_params(args.params)
+    params, files = load_params(args.params), load_data_files(args.data_files)
     numerics.configure(params.runtime.numerics)  # before NumPy and torch are imported
     from mnist_pipeline.data.corrections import read_corrections
     from mnist_pipeline.data.dataset import load_dataset
@@ -33,14 +35,14 @@ def main() -> None:
 
     device = numerics.device(params.runtime.device)
     dataset = load_dataset(args.test)
-    corrected = params.csv_format.corrected_test
+    corrected = files.format_of(params.data.dataset).corrected_test
     corrections = read_corrections(args.corrections / corrected, dataset.classes)["test"] if corrected else None
     classifier = load_classifier(args.model)
     save_onnx(args.onnx, classifier)
     result = evaluate(classifier.to(device), dataset, params.evaluate.calibration_bins, corrections)
     difference = check_agreement(args.onnx, dataset.images, result.probabilities, result.totals)
     save_figure_samples(args.samples, dataset, result, params.evaluate.record)
-    write_evaluation(result, args.metrics, args.predictions, args.classes, args.calibration)
+    write_evaluation(result, args.metrics, args.details, args.predictions, args.classes, args.calibration)
     metrics = result.metrics
     print(
         f"evaluate: test accuracy {metrics['accuracy']:.4f} (95 % interval {metrics['accuracy_low']:.4f} to "

@@ -15,8 +15,8 @@ FLAGS = {
     "calibration": "in: confidence against accuracy, CSV",
     "samples": "in: the test images to show",
     "examples": "in: training images and augmented versions",
-    "train-metrics": "in: metrics of training, JSON",
-    "test-metrics": "in: metrics on the test set, JSON",
+    "train-details": "in: details of training, JSON",
+    "test-details": "in: details of the evaluation, JSON",
     "headline": "out: SVG",
     "loss-figure": "out: PNG",
     "confusion-figure": "out: PNG",
@@ -56,7 +56,7 @@ def main() -> None:
     bins = ("low", "high", "confidence", "accuracy", "accuracy_low", "accuracy_high")
     calibration = read_rows(args.calibration, {**dict.fromkeys(bins, float), "count": int})
 
-    train, test = (json.loads(path.read_bytes()) for path in (args.train_metrics, args.test_metrics))
+    train, test = (json.loads(path.read_bytes()) for path in (args.train_details, args.test_details))
     write_text(args.headline, headline(used_settings(params), train, test))
     save_figure(args.loss_figure, draw_loss(steps))
     save_figure(args.confusion_figure, draw_confusion(predictions, classes))

@@ -13,7 +13,8 @@ FLAGS = {
     "model": "out: the classifier",
     "steps": "out: the loss of every n-th step, CSV",
     "history": "out: losses and accuracies by epoch, CSV",
-    "metrics": "out: metrics of the trained classifier, JSON",
+    "metrics": "out: validation accuracy, JSON",
+    "details": "out: all that was measured, JSON",
     "validation": "out: a row for every validation image, CSV",
     "examples": "out: training images and augmented versions",
 }
@@ -62,7 +63,8 @@ def main() -> None:
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
     metrics = summarise(classifier, train, validation, outputs, history)
-    write_json(args.metrics, metrics)
+    write_json(args.details, metrics)
+    write_json(args.metrics, {"validation_accuracy": metrics["validation_accuracy"]})
     probabilities = classifier.probabilities(outputs).cpu().numpy()
     write_predictions(args.validation, validation.labels.numpy(), probabilities, dataset.classes)
     save_arrays(args.examples, augmented_examples(classifier, train, params.train))

@@ -3,10 +3,11 @@
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.program import parse_flags, run_stage
-from mnist_pipeline.params.schema import load_params
+from mnist_pipeline.params.schema import load_data_files, load_params
 
 FLAGS = {
     "params": "settings, YAML",
+    "data-files": "in: where the data come from and what they must look like, YAML",
     "train-csv": "in: training rows, CSV",
     "test-csv": "in: test rows, CSV",
     "corrections": "in: folder of corrections; data.corrections is one of them",
@@ -21,7 +22,7 @@ FLAGS = {
 def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
-    params = load_params(args.params)
+    params, files = load_params(args.params), load_data_files(args.data_files)
     numerics.configure("portable")  # before NumPy is imported
     from mnist_pipeline.core.files import write_csv, write_json
     from mnist_pipeline.data.corrections import Corrected, read_corrections
@@ -33,7 +34,7 @@ def main() -> None:
     from mnist_pipeline.figures.style import save_figure
     from mnist_pipeline.figures.training_images import draw_preview
 
-    expected, named = params.csv_format, params.data.corrections
+    expected, named = files.format_of(params.data.dataset), params.data.corrections
     corrections = read_corrections(args.corrections / named, expected.classes) if named else {}
     relations = Relations()
     summaries, corrected, problems = {}, {}, []

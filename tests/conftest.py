@@ -15,6 +15,7 @@ from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.data import csv
 from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import Dataset
+from mnist_pipeline.params.data import DataFiles
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params
 
@@ -23,8 +24,8 @@ from mnist_pipeline.params.schema import Params
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 ROOT = Path(__file__).parents[1]
-PARAMS = Path(__file__).with_name("params.yaml")
-"""Settings for tests: whoever changes params.yaml gets no red tests."""
+PARAMS, DATA_FILES = (Path(__file__).with_name(name) for name in ("params.yaml", "data.yaml"))
+"""Settings for tests: whoever changes params.yaml or data.yaml gets no red tests."""
 
 DIGITS = tuple("0123456789")
 
@@ -80,6 +81,13 @@ def make_params(params_content: Any) -> Callable[..., Params]:
         return Params.model_validate(with_overrides(params_content, changes or {}))
 
     return make
+
+
+@pytest.fixture
+def make_data_files() -> Callable[..., DataFiles]:
+    """data.yaml of the tests, with changes: make_data_files({"csv.image_side": 8})."""
+    content = read_yaml(DATA_FILES)
+    return lambda changes=None: DataFiles.model_validate(with_overrides(content, changes or {}))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

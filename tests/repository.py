@@ -15,7 +15,7 @@ import yaml
 from mnist_pipeline.core.numerics import PORTABLE_ENVIRONMENT
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.overrides import with_overrides
-from tests.conftest import PARAMS, ROOT, synthetic_dataset, write_csv_file
+from tests.conftest import DATA_FILES, PARAMS, ROOT, synthetic_dataset, write_csv_file
 
 COPIED_FOLDERS = ("stages", "src", ".dvc/plots")
 COPIED_FILES = ("dvc.yaml", "requirements.lock", ".dvc/config", ".dvc/plots.html", ".dvcignore", ".gitignore")
@@ -81,9 +81,11 @@ def run_and_commit(folder: Path) -> Repository:
 
 
 def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
-    """Write the tests' params.yaml, with changes such as {"train.epochs": 1}."""
-    content = with_overrides(read_yaml(PARAMS), changes or {})
-    (folder / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    """Write the tests' params.yaml and data.yaml, with changes such as {"train.epochs": 1}."""
+    for path in (PARAMS, DATA_FILES):
+        content = read_yaml(path)
+        own = {name: value for name, value in (changes or {}).items() if name.split(".")[0] in content}
+        (folder / path.name).write_text(yaml.safe_dump(with_overrides(content, own)), "utf-8")
 
 
 def make_repository(folder: Path, data: Path, epochs: int = 3, training: str = "") -> Repository:
@@ -111,6 +113,7 @@ def make_repository(folder: Path, data: Path, epochs: int = 3, training: str = "
     for split in ("train", "test"):
         changes[f"fetch.sha256.{split}"] = hashlib.sha256((data / f"mnist_{split}.csv").read_bytes()).hexdigest()
     write_params(folder, changes)
+    shutil.copyfile(folder / "params.yaml", folder / "baseline.yaml")
     return run_and_commit(folder)
 
 
@@ -121,14 +124,14 @@ stages:
     cmd: python code/stage.py evaluate
     deps: [code, data/prepared/train.txt, models/steps.csv]
     params: [train]
-    metrics: [metrics/test.json: {cache: false}]
+    metrics: [metrics/test_details.json: {cache: false}]
     plots: [metrics/predictions.csv: {cache: false}]
   train:
     cmd: python code/stage.py train
     deps: [code, data/prepared/train.txt]
     params: [model, optimizers, train]
     outs: [models/steps.csv]
-    metrics: [metrics/train.json: {cache: false}]
+    metrics: [metrics/train_details.json: {cache: false}]
   validate:
     cmd: python code/stage.py validate
     deps: [code, rows.txt]
@@ -150,13 +153,13 @@ elif sys.argv[1] == "train":
     if train["epochs"] == 13:
         sys.exit("train: 13 epochs bring bad luck")
     write("models/steps.csv", "step,loss\\n" + "".join(f"{step},{1 / step}\\n" for step in range(1, 5)))
-    write("metrics/train.json", json.dumps({"train_rows": 256, "validation_accuracy": 0.5}))
+    write("metrics/train_details.json", json.dumps({"train_rows": 256, "validation_accuracy": 0.5}))
     print(f"train: {train['epochs']} epochs in 2.5 s")
 else:
     right = min(len(rows), train["epochs"] + train["seed"])
     lines = [f"{i},{row},{row if i < right else 'none'}" for i, row in enumerate(rows)]
     write("metrics/predictions.csv", "\\n".join(["index,actual,predicted", *lines, ""]))
-    write("metrics/test.json", json.dumps({"accuracy": right / len(rows), "machine": "any"}))
+    write("metrics/test_details.json", json.dumps({"accuracy": right / len(rows), "machine": "any"}))
 """
 
 

@@ -158,12 +158,10 @@ def test_params_are_the_sections_that_the_stage_reads(stage: str) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
-    if "csv_format" in read:  # made of these
-        read = read - {"csv_format"} | {"csv", "custom", "data"}
     if whole == {"checkpoint_for"}:
         read |= {"optimizers"}
     if whole == {"used_settings"}:
-        read |= {*RESULT_SECTIONS, "custom"}
+        read |= {*RESULT_SECTIONS}
     assert {name.partition(".")[0] for name in declared(stage, "params")} == read
     assert read <= set(known_keys()[""])
 
@@ -230,8 +228,8 @@ def test_paths_stand_in_dvc_yaml_alone() -> None:
 
 def test_commands_find_what_stages_write() -> None:
     train, evaluate = flag_values("train"), flag_values("evaluate")
-    assert (train["model"], train["steps"], train["metrics"]) == (paths.MODEL, paths.STEPS, paths.TRAIN_METRICS)
-    assert (evaluate["predictions"], evaluate["metrics"]) == (paths.PREDICTIONS, paths.TEST_METRICS)
+    assert (train["model"], train["steps"], train["details"]) == (paths.MODEL, paths.STEPS, paths.TRAIN_DETAILS)
+    assert (evaluate["predictions"], evaluate["details"]) == (paths.PREDICTIONS, paths.TEST_DETAILS)
     assert (train["train"], evaluate["test"], train["params"]) == (paths.TRAIN_ARRAYS, paths.TEST_ARRAYS, paths.PARAMS)
 
 

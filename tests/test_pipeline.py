@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -31,7 +32,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 def test_repro_learns_and_leaves_a_clean_tree(repository: Repository) -> None:
-    assert json.loads((repository.path / "metrics" / "test.json").read_text())["accuracy"] > 0.9
+    assert json.loads((repository.path / "metrics" / "test.json").read_text())["test_accuracy"] > 0.9
     audited = json.loads((repository.path / "metrics" / "audit.json").read_text())
     assert audited["small_class"] == {"train": 0, "test": 10}  # of 60 and of 20 rows
     assert repository.run("git status --porcelain") == ""
@@ -85,9 +86,15 @@ def test_a_wrong_setting_is_refused_before_any_output_is_removed(repository: Rep
 
 def test_an_experiment_and_its_plots_and_back(repository: Repository) -> None:
     lock = repository.lock()
-    repository.run("dvc exp run -S plot.mistakes=3 card")
+    repository.run("dvc exp run -n few -S plot.mistakes=3 card")
     assert read_yaml(repository.path / "params.yaml")["plot"]["mistakes"] == 3
     assert repository.lock() != lock
+    metrics = json.loads((repository.path / "metrics" / "test.json").read_text())
+    shown = list(csv.DictReader(repository.run("dvc exp show --csv").splitlines()))
+    (row,) = (each for each in shown if each["Experiment"] == "few")
+    assert (row["changed"], row["test_accuracy"]) == ("mistakes=3", str(metrics["test_accuracy"]))
+    first = list(row)[list(row).index("parent") + 1 :][:4]  # what a terminal has room for
+    assert first == ["changed", "validation_accuracy", "test_accuracy", "test_log_loss"]
     page = Path(repository.run("dvc plots show").strip().removeprefix("file://")).read_text("utf-8")
     for title in ("Loss by epoch", "Accuracy by epoch", "Confusion on the test set", "metrics/figures/mistakes.png"):
         assert title in page

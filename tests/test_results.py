@@ -21,7 +21,7 @@ from mnist_pipeline.ladder.results import RUNS, RunResult, read_runs
 from mnist_pipeline.ladder.spec import Ladder, Run, load_ladder
 from mnist_pipeline.models.registry import build_network, count_macs
 from mnist_pipeline.params.overrides import with_overrides
-from mnist_pipeline.params.schema import Params
+from mnist_pipeline.params.schema import Params, load_data_files
 from tests.conftest import ROOT
 from tests.repository import Repository
 
@@ -61,7 +61,7 @@ def test_the_ladder_is_that_of_the_committed_runs(ladder: Ladder, runs: list[Run
 
 def test_the_default_rung_is_the_committed_run(runs: list[RunResult]) -> None:
     seed = read_yaml(ROOT / "params.yaml")["train"]["seed"]
-    metrics = json.loads((ROOT / "metrics" / "test.json").read_text("utf-8"))
+    metrics = json.loads((ROOT / "metrics" / "test_details.json").read_text("utf-8"))
     (run,) = (run for run in runs if run.rung == "default" and run.seed == seed)
     assert len(run.wrong) == metrics["errors"], "results changed: mnist ladder run && mnist ladder report"
     stated = f"test accuracy {metrics['accuracy']:.4f} (95 % interval {metrics['accuracy_low']:.4f} to "
@@ -99,9 +99,10 @@ def test_accuracies_of_the_readme(runs: list[RunResult]) -> None:
 def test_sizes_of_architectures(architecture: str) -> None:
     content = with_overrides(read_yaml(ROOT / "params.yaml"), {"model.architecture": architecture})
     params = Params.model_validate(content)
-    network = build_network(params.csv.image_side, len(params.csv.classes), params.model)
+    csv = load_data_files(ROOT / "data.yaml").csv
+    network = build_network(csv.image_side, len(csv.classes), params.model)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    size = f"| {parameters:,} | {count_macs(network, params.csv.image_side**2):,} |"
+    size = f"| {parameters:,} | {count_macs(network, csv.image_side**2):,} |"
     assert size in page_text("docs/presets.md"), f"write the size of {architecture} into docs/presets.md: {size}"
 
 

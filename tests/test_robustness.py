@@ -14,15 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import yaml
 
-from mnist_pipeline.core.yaml import read_yaml
-from tests.conftest import PARAMS, ROOT, synthetic_dataset, write_csv_file
-from tests.repository import Repository, make_repository
+from tests.conftest import ROOT, synthetic_dataset, write_csv_file
+from tests.repository import Repository, make_repository, write_params
 
 pytestmark = pytest.mark.slow
 
@@ -152,11 +149,8 @@ def run_stage(stage: str, folder: Path, flags: str) -> subprocess.CompletedProce
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Params and CSV files of 8 × 8 pixels, where stages can run without DVC."""
-    params: Any = read_yaml(PARAMS)
-    params["csv"] |= {"image_side": 8, "rows": {"train": None, "test": None}}
-    params["data"]["validation_size"] = 100
-    params["train"]["epochs"] = 1
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    rows = {"train": None, "test": None}
+    write_params(tmp_path, {"csv.image_side": 8, "csv.rows": rows, "data.validation_size": 100, "train.epochs": 1})
     (tmp_path / "corrections").mkdir()
     write_csv_file(tmp_path / "train.csv", synthetic_dataset(2000))
     write_csv_file(tmp_path / "test.csv", synthetic_dataset(200, seed=1))
@@ -164,12 +158,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 VALIDATE = (
-    "--train-csv train.csv --test-csv test.csv --corrections corrections "
+    "--data-files data.yaml --train-csv train.csv --test-csv test.csv --corrections corrections "
     "--train {0}/train.safetensors --test test.safetensors "
     "--summary data.json --balance balance.csv --preview preview.png"
 )
 TRAIN = (
     "--scratch {0} --train train.safetensors --model {0}/m.safetensors --steps s.csv --history h.csv --metrics t.json "
+    "--details d.json "
     "--validation v.csv --examples x.safetensors"
 )
 

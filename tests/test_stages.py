@@ -28,6 +28,7 @@ SMALL: dict[str, Any] = {
 }
 """Changes of the tests' params: images of 4 × 4 pixels in 3 classes."""
 
+SETTINGS = {"params.yaml", "data.yaml"}
 DATASET = synthetic_dataset(300, side=4, classes=("a", "b", "c"))
 
 Stage = Callable[..., tuple[int, str]]
@@ -50,8 +51,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def run(name: str, *arguments: str) -> tuple[int, str]:
         flags = [word for flag in flags_of(name) for word in (f"--{flag}", flag)]
-        if "params" in flags:
-            flags[flags.index("params")] = "params.yaml"
+        for flag, file in (("params", "params.yaml"), ("data-files", "data.yaml")):
+            if flag in flags:
+                flags[flags.index(flag)] = file
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *(arguments or flags)])
         status: Any = 0
         try:
@@ -80,7 +82,7 @@ def test_wrong_params_stop_the_stage(stage: Stage, tmp_path: Path, name: str) ->
     status, said = stage(name)
     assert status == 1
     assert said.startswith(f"{name}: params.yaml: model: loss bce needs")
-    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
+    assert {path.name for path in tmp_path.iterdir()} == SETTINGS
 
 
 def write_earlier_outputs(name: str) -> set[str]:
@@ -92,12 +94,12 @@ def write_earlier_outputs(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_missing_input_is_named_and_earlier_outputs_are_kept(stage: Stage, tmp_path: Path, name: str) -> None:
-    inputs = {flag for flag, text in flags_of(name).items() if text.startswith("in:")} or {"nowhere"}
+    inputs = {flag for flag, text in flags_of(name).items() if text.startswith("in:")} - {"data-files"} or {"nowhere"}
     outputs = write_earlier_outputs(name)
     status, said = stage(name)
     assert (status, f"{name}: " in said, "Traceback" in said) == (1, True, False)
     assert any(re.search(f"{each}(: must be|: cannot be read|: no such|'$)", said) for each in inputs)
-    assert {path.name for path in tmp_path.iterdir()} == outputs | {"params.yaml"}
+    assert {path.name for path in tmp_path.iterdir()} == outputs | SETTINGS
     assert {(tmp_path / output).read_text() for output in outputs} == {"earlier"}
 
 
@@ -127,7 +129,7 @@ def test_validate_names_the_problems_of_both_files(stage: Stage, tmp_path: Path)
     assert status == 1
     for words in ("train-csv", "column 17 (pixel 16)", "'256'", "test-csv", "column 1 (label)", "'7'"):
         assert words in said
-    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "train-csv", "test-csv"}
+    assert {path.name for path in tmp_path.iterdir()} == SETTINGS | {"train-csv", "test-csv"}
 
 
 def test_corrections_that_do_not_fit_leave_everything_as_it_was(stage: Stage, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import yaml
 from scipy.stats import ttest_1samp
 
 from mnist_pipeline.cli.main import main
-from mnist_pipeline.cli.runs import short_names
 from mnist_pipeline.core.statistics import wilson_interval
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.provenance import dvc
@@ -47,8 +46,8 @@ def files_of(folder: Path, wrong: Collection[int], changes: dict[str, Any], cach
     return {
         "params.yaml": yaml.safe_dump(params),
         "dvc.lock": yaml.safe_dump(lock, sort_keys=False),
-        "metrics/train.json": json.dumps(train),
-        "metrics/test.json": '{"accuracy": 0.9}',
+        "metrics/train_details.json": json.dumps(train),
+        "metrics/test_details.json": '{"accuracy": 0.9}',
     }
 
 
@@ -223,14 +222,6 @@ def test_without_experiments_it_says_how_to_run_one(
     experiments.add("adam", range(10), {"model.optimizer": "adam"})
     with pytest.raises(SystemExit, match="no experiment is called 'eve'; there are HEAD, adam"):
         main(["runs", "--filter", "eve"])
-
-
-def test_settings_have_the_shortest_name_that_is_theirs_alone() -> None:
-    known = ["train.epochs", "optimizers.sgd.rate", "optimizers.adam.rate", "rate", "fetch.train"]
-    assert short_names(known, known) == {
-        "train.epochs": "epochs", "optimizers.sgd.rate": "sgd.rate", "optimizers.adam.rate": "adam.rate",
-        "rate": "rate", "fetch.train": "train",
-    }  # fmt: skip
 
 
 @pytest.mark.slow

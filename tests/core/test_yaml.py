@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.yaml import flatten, parse_yaml, read_yaml
+from mnist_pipeline.core.yaml import changed_values, describe_changes, flatten, parse_yaml, read_yaml, short_names
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,20 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_nested_keys_are_flattened_to_dotted_names() -> None:
     nested = {"a": {"b": 1, "c": {"d": [2]}}, "e": None, "f": {}}
     assert flatten(nested) == {"a.b": 1, "a.c.d": [2], "e": None}
+
+
+def test_settings_have_the_shortest_name_that_is_theirs_alone() -> None:
+    known = ["train.epochs", "optimizers.sgd.rate", "optimizers.adam.rate", "rate", "fetch.train"]
+    assert short_names(known, known) == {
+        "train.epochs": "epochs", "optimizers.sgd.rate": "sgd.rate", "optimizers.adam.rate": "adam.rate",
+        "rate": "rate", "fetch.train": "train",
+    }  # fmt: skip
+
+
+def test_changes_are_described_as_one_would_type_them() -> None:
+    before = {"model.loss": "mse", "train.epochs": 3, "model.units": [3], "model.norm": True, "gone": 1}
+    after = {"model.loss": "bce", "train.epochs": 3, "model.units": [30, 20], "model.norm": False}
+    changes = changed_values(before, after)
+    assert changes == {"model.loss": "bce", "model.units": [30, 20], "model.norm": False, "gone": None}
+    assert describe_changes(changes, after) == "loss=bce units=[30,20] norm=false gone=null"
+    assert describe_changes({}, after) == ""

@@ -190,7 +190,7 @@ def test_a_missing_file_is_named_with_the_command_that_fetches_it(path: Path) ->
 @pytest.mark.parametrize("rows", [4, 6])
 def test_another_number_of_rows_is_refused_unless_a_row_is_broken(path: Path, rows: int) -> None:
     path.write_bytes(HEADER + VALID)
-    expected = f"must have {rows} rows, has 5; check the file, or csv.rows in params.yaml"
+    expected = f"must have {rows} rows, has 5; check the file, or csv.rows in data.yaml"
     assert problems_of(path, Schema(3, DIGITS, rows)) == [expected]
     path.write_bytes(HEADER + VALID + b"1,2\n")
     assert problems_of(path, Schema(3, DIGITS, rows)) == [bad_fields(7, "has 2")]

@@ -12,11 +12,23 @@ from typing import Any
 import pytest
 import yaml
 
+from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.deploy.model_card import Results, model_card
+from mnist_pipeline.params.data import DataFiles
 from mnist_pipeline.params.schema import Params
-from tests.conftest import ROOT
+from tests.conftest import DATA_FILES, ROOT
 
-MakeParams = Callable[..., Params]
+Card = Callable[..., str]
+
+
+@pytest.fixture
+def card_of(make_params: Callable[..., Params], make_data_files: Callable[..., DataFiles], files: list[Path]) -> Card:
+    """The card of the tests' settings, with changes of params.yaml and of data.yaml."""
+
+    def make(results: Results | None = None, params: Any = None, data_files: Any = None) -> str:
+        return model_card(make_params(params), make_data_files(data_files), results or RESULTS, files)
+
+    return make
 
 
 @pytest.fixture
@@ -37,8 +49,8 @@ RESULTS = Results(
 )
 
 
-def test_numbers_are_those_that_were_measured(make_params: MakeParams, files: list[Path]) -> None:
-    card = model_card(make_params(), RESULTS, files)
+def test_numbers_are_those_that_were_measured(card_of: Card) -> None:
+    card = card_of()
     for text in (
         *("4,321 parameters", "98,765 MACs", "91.24 % (95 % interval 90.00 % to 93.00 %)"),
         *("1,234 training rows, of which 200 ", "5,670 test rows, 3 of them", "accuracy: 0.8750."),
@@ -49,8 +61,8 @@ def test_numbers_are_those_that_were_measured(make_params: MakeParams, files: li
         assert text in card, text
 
 
-def test_files_are_named_with_their_size_and_sha256(make_params: MakeParams, files: list[Path]) -> None:
-    card = model_card(make_params(), RESULTS, files)
+def test_files_are_named_with_their_size_and_sha256(card_of: Card, files: list[Path]) -> None:
+    card = card_of()
     for path in files:
         content = path.read_bytes()
         assert f"| `{path}` | {len(content):,} | `{hashlib.sha256(content).hexdigest()}` |" in card
@@ -58,17 +70,16 @@ def test_files_are_named_with_their_size_and_sha256(make_params: MakeParams, fil
     assert f'InferenceSession("{files[1]}")' in card
 
 
-def test_without_a_validation_set_or_duplicates_the_card_says_so(make_params: MakeParams, files: list[Path]) -> None:
+def test_without_a_validation_set_or_duplicates_the_card_says_so(card_of: Card) -> None:
     summary = {"train": {"rows": 1234}, "test": {"rows": 5670, "images_also_in_train": 0}}
     results = replace(RESULTS, summary=summary, train=TRAIN | {"validation_accuracy": None})
-    card = model_card(make_params(), results, files)
+    card = card_of(results)
     assert "no validation set" in card
     assert "5,670 test rows, none of them" in card
 
 
-def test_settings_are_those_that_decide(make_params: MakeParams, files: list[Path]) -> None:
-    params = make_params({"model.optimizer": "adam"})
-    card = model_card(params, RESULTS, files)
+def test_settings_are_those_that_decide(card_of: Card) -> None:
+    card = card_of(params={"model.optimizer": "adam"})
     (text,) = re.findall(r"```yaml\n(.*?)```", card, re.DOTALL)
     settings: Any = yaml.safe_load(text)
     assert list(settings) == ["data", "model", "optimizers", "train", "runtime"]
@@ -77,7 +88,7 @@ def test_settings_are_those_that_decide(make_params: MakeParams, files: list[Pat
     assert "cnn" not in settings["model"]
     assert "A fully connected network" in card
     assert yaml.safe_load(card.split("---\n")[1])["tags"][:2] == ["image-classification", "mnist"]
-    for digest in (params.fetch.sha256.train, params.fetch.sha256.test):
+    for digest in read_yaml(DATA_FILES)["fetch"]["sha256"].values():
         assert f"`{digest}`" in card
 
 
@@ -88,9 +99,9 @@ def test_settings_are_those_that_decide(make_params: MakeParams, files: list[Pat
         ({}, "`mine.csv`; a stratified share of 0.2 of its rows is the test set."),
     ],
 )
-def test_own_data_are_named(make_params: MakeParams, files: list[Path], changes: dict[str, Any], text: str) -> None:
-    own = {"data.dataset": "custom", "custom.train": "mine.csv", "custom.image_side": 6}
-    card = model_card(make_params(own | {"custom.classes": ["cat", "dog"]} | changes), RESULTS, files)
+def test_own_data_are_named(card_of: Card, changes: dict[str, Any], text: str) -> None:
+    own = {"custom.train": "mine.csv", "custom.image_side": 6, "custom.classes": ["cat", "dog"]}
+    card = card_of(params={"data.dataset": "custom"}, data_files=own | changes)
     for each in (text, "# Classifier of 6 × 6 ", " in 2 classes\n", "(1, 6, 6)", "(1, 2)", "Classes: cat, dog."):
         assert each in card
     assert "MNIST" not in card.replace("mnist", "")

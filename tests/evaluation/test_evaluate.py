@@ -119,12 +119,13 @@ def test_the_files_of_a_known_result_are_these_bytes(tmp_path: Path) -> None:
             Bin(0.0, 0.5, 0, None, None, None, None),
             Bin(0.5, 1.0, 3, 13 / 18, 2 / 3, 0.2, 0.9),
         ],
-        metrics={"accuracy": 2 / 3, "errors": 1, "classes": by_class},
+        metrics={"accuracy": 2 / 3, "log_loss": 0.25, "errors": 1, "classes": by_class},
     )
-    paths = [tmp_path / "new" / name for name in ("metrics", "predictions", "classes", "calibration")]
+    paths = [tmp_path / "new" / name for name in ("metrics", "details", "predictions", "classes", "calibration")]
     write_evaluation(result, *paths)
-    metrics, predictions, classes, calibration = (path.read_text("utf-8") for path in paths)
-    assert json.loads(metrics) == {"accuracy": 0.666667, "errors": 1}
+    metrics, details, predictions, classes, calibration = (path.read_text("utf-8") for path in paths)
+    assert json.loads(details) == {"accuracy": 0.666667, "log_loss": 0.25, "errors": 1}
+    assert json.loads(metrics) == {"test_accuracy": 0.666667, "test_log_loss": 0.25}
     assert predictions == (
         "index,actual,predicted,confidence,log_loss,brier\n"
         '0,"a, b","a, b",0.75,0.287682,0.125\n1,yes,yes,0.666667,0.405465,0.222222\n2,"a, b",yes,0.75,1.386294,1.125\n'

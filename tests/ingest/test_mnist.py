@@ -151,7 +151,7 @@ def test_failed_sources_are_named_with_their_reasons(targets: Targets, monkeypat
     ]
     assert lines[5].startswith("  folder ~no-such-user-as-this/mnist: Could not determine home")
     assert lines[6].startswith(f"  folder {'x' * 300}: ")
-    assert lines[7].startswith("Check the network, name another mirror under fetch.sources in params.yaml")
+    assert lines[7].startswith("Check the network, name another mirror under fetch.sources in data.yaml")
 
 
 def test_limits_of_a_download_are_in_seconds_and_bytes() -> None:

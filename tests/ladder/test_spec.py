@@ -52,7 +52,7 @@ def test_the_digest_changes_with_what_a_result_depends_on_and_with_nothing_else(
         {"train.augmentation.shift": 1},
         {"model.architecture": "cnn"},
         {"train.epochs": 3},
-        {"plot.mistakes": 3, "optimizers.adam.beta1": 0.5, "model.cnn.kernel_size": 5, "fetch.retries": 9},
+        {"plot.mistakes": 3, "optimizers.adam.beta1": 0.5, "model.cnn.kernel_size": 5, "audit.steps": 9},
     ]
     ladder = make_ladder(tmp_path, {f"r{place}": {"overrides": each} for place, each in enumerate(changes)})
     digests = [ladder.digest(Run(name, 0)) for name in ladder.rungs]

@@ -34,15 +34,15 @@ def test_an_unknown_key_is_an_error(params_content: dict[str, Any], name: str) -
     [
         (
             {},
-            {"csv.rows.train", "data.validation_size", "model.mlp.layer_norm", "optimizers.sgd.momentum"},
-            {"data.dataset", "data.deskew", "model.test_time_shift", "train.augmentation.shift", "fetch.retries"},
+            {"data.validation_size", "model.mlp.layer_norm", "optimizers.sgd.momentum"},
+            {"data.dataset", "data.deskew", "model.test_time_shift", "train.augmentation.shift", "plot.mistakes"},
         ),
         ({"data.deskew": True}, {"data.deskew"}, set()),
         ({"model.test_time_shift": 1}, {"model.test_time_shift"}, set()),
         ({"model.architecture": "cnn"}, {"model.cnn.kernel_size", "train.epochs"}, {"model.mlp.layer_norm"}),
         ({"model.optimizer": "adam"}, {"optimizers.adam.beta1", "evaluate.record"}, {"optimizers.sgd.momentum"}),
         ({"train.augmentation.shift": 1}, {"train.augmentation.elastic_sigma", "runtime.numerics"}, set()),
-        ({"data.dataset": "custom"}, {"data.dataset", "csv.train", "csv.test_fraction"}, {"csv.rows.train"}),
+        ({"data.dataset": "custom"}, {"data.dataset"}, set()),
     ],
 )
 def test_used_settings_are_those_that_are_on_and_chosen(

@@ -14,31 +14,34 @@ from pydantic import ValidationError
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import parse_yaml, read_yaml
+from mnist_pipeline.params.data import DataFiles
 from mnist_pipeline.params.model import architectures
 from mnist_pipeline.params.overrides import with_overrides
-from mnist_pipeline.params.schema import Params, load_params
-from tests.conftest import PARAMS, ROOT
+from mnist_pipeline.params.schema import Params, load_data_files, load_params
+from tests.conftest import DATA_FILES, PARAMS, ROOT
 
-Load = Callable[[dict[str, str]], Params]
+Load = Callable[[dict[str, str]], Params | DataFiles]
 
 
 @pytest.fixture
 def load(tmp_path: Path, params_content: dict[str, Any]) -> Load:
-    """Loads the settings of the tests from a file, some of them changed; each value is given as YAML."""
+    """Loads params.yaml or data.yaml of the tests, some of it changed; each value is given as YAML."""
 
-    def load_changed(changes: dict[str, str]) -> Params:
+    def load_changed(changes: dict[str, str]) -> Params | DataFiles:
         places = {name: f"PLACE{number}" for number, name in enumerate(changes)}
-        text = json.dumps(with_overrides(params_content, places))  # which is YAML, too
+        of_data = next(iter(changes), "").startswith(("fetch.", "csv.", "custom."))
+        content = read_yaml(DATA_FILES) if of_data else params_content
+        text = json.dumps(with_overrides(content, places))  # which is YAML, too
         for name, raw in changes.items():
             text = text.replace(f'"{places[name]}"', raw)
-        path = tmp_path / "params.yaml"
+        path = tmp_path / "settings.yaml"
         path.write_text(text, "utf-8")
-        return load_params(path)
+        return load_data_files(path) if of_data else load_params(path)
 
     return load_changed
 
 
-def value_of(params: Params, name: str) -> Any:
+def value_of(params: Params | DataFiles, name: str) -> Any:
     return reduce(getattr, name.split("."), params)
 
 
@@ -46,7 +49,7 @@ def problems_of(load: Load, tmp_path: Path, changes: dict[str, str]) -> list[str
     """The lines of the error, without the path that each must start with."""
     with pytest.raises(PipelineError) as caught:
         load(changes)
-    start = f"{tmp_path / 'params.yaml'}: "
+    start = f"{tmp_path / 'settings.yaml'}: "
     lines = str(caught.value).splitlines()
     assert all(line.startswith(start) for line in lines)
     return [line.removeprefix(start) for line in lines]
@@ -54,12 +57,14 @@ def problems_of(load: Load, tmp_path: Path, changes: dict[str, str]) -> list[str
 
 def test_a_file_loads_to_its_values() -> None:
     assert load_params(PARAMS).model_dump(mode="json") == read_yaml(PARAMS)
+    assert load_data_files(DATA_FILES).model_dump(mode="json") == read_yaml(DATA_FILES)
 
 
 @pytest.mark.repository
-def test_the_params_of_the_repository_load_and_have_every_key() -> None:
-    path = ROOT / "params.yaml"
-    assert load_params(path).model_dump(mode="json") == read_yaml(path)
+def test_the_settings_of_the_repository_load_and_have_every_key() -> None:
+    params, data_files = ROOT / "params.yaml", ROOT / "data.yaml"
+    assert load_params(params).model_dump(mode="json") == read_yaml(params) == read_yaml(ROOT / "baseline.yaml")
+    assert load_data_files(data_files).model_dump(mode="json") == read_yaml(data_files)
 
 
 # key: values that are accepted, and values that are refused, as YAML
@@ -171,7 +176,7 @@ def test_a_problem_is_named_in_a_sentence(load: Load, tmp_path: Path, changes: d
 def test_every_problem_is_listed_and_a_missing_key_is_one(load: Load, tmp_path: Path) -> None:
     epochs, missing, unknown = problems_of(load, tmp_path, {"plot": "{mistake: 1}", "train.epochs": "0"})
     assert epochs.startswith("train.epochs must be ")
-    assert missing == "plot.mistakes is missing; add it (git show HEAD:params.yaml has a complete file)"
+    assert missing == "plot.mistakes is missing; add it (git show HEAD:settings.yaml has a complete file)"
     assert unknown == "plot.mistake is not a known key; did you mean 'mistakes'? (known here: mistakes)"
 
 
@@ -194,17 +199,17 @@ def test_settings_that_fit_each_other_are_accepted(load: Load, changes: dict[str
 
 def test_params_are_frozen(load: Load) -> None:
     params: Any = load({})
-    for section, key in ((params, "plot"), (params.plot, "mistakes"), (params.csv.rows, "train")):
+    for section, key in ((params, "plot"), (params.plot, "mistakes"), (params.model.mlp, "layer_norm")):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(section, key, getattr(section, key))
 
 
-def test_csv_format_is_that_of_the_chosen_data_set(make_params: Callable[..., Params]) -> None:
-    mnist, own = make_params(), make_params({"data.dataset": "custom", "custom.image_side": 9})
-    assert mnist.csv_format == mnist.csv
-    assert own.csv_format.image_side == 9
-    assert own.csv_format.classes == own.custom.classes
-    assert (own.csv_format.rows.train, own.csv_format.rows.test) == (None, None)
+def test_the_format_is_that_of_the_chosen_data_set(make_data_files: Callable[..., DataFiles]) -> None:
+    files = make_data_files({"custom.image_side": 9})
+    assert files.format_of("mnist") == files.csv
+    own = files.format_of("custom")
+    assert (own.image_side, own.classes) == (9, files.custom.classes)
+    assert (own.rows.train, own.rows.test) == (None, None)
 
 
 def test_settings_of_the_model_are_those_of_its_architecture(make_params: Callable[..., Params]) -> None:

@@ -96,7 +96,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A pipeline whose committed results are of another machine, and not all true."""
     repository = make_quick_repository(tmp_path_factory.mktemp("repository"))
     (repository.path / "metrics" / "machine.json").write_text('{"cpu": "Another"}')
-    (repository.path / "metrics" / "test.json").write_text('{"accuracy": 0.5, "lost": 1, "fine": true}')
+    (repository.path / "metrics" / "test_details.json").write_text('{"accuracy": 0.5, "lost": 1, "fine": true}')
     repository.commit("A false claim")
     return repository
 
@@ -111,7 +111,7 @@ def test_a_clone_is_run_and_compared_with_what_is_committed(
     assert list(dict.fromkeys(each.stage for each in result.files)) == ["validate", "train", "evaluate"]
     assert all(each.equal for each in result.files)
     assert ("out", "models/steps.csv") in {(each.kind, each.path) for each in result.files}
-    test = {each.name: (each.expected, each.got) for each in result.metrics if each.path == "metrics/test.json"}
+    test = {each.name: (each.expected, each.got) for each in result.metrics if each.path == "metrics/test_details.json"}
     assert test == {"accuracy": (0.5, 0.1), "lost": (1, None)}
     assert {each.name for each in result.metrics if each.within_tolerance} == {"train_rows", "validation_accuracy"}
     assert not result.passed

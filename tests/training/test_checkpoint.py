@@ -89,7 +89,7 @@ def key_of(make_params: MakeParams, tmp_path: Path) -> Callable[..., str]:
         ({"optimizers.adam.learning_rate": 0.5}, False),  # not the chosen one
         ({"train.seed": 1}, True),
         ({"runtime.numerics": "fast"}, True),
-        ({"evaluate.record": 3, "plot.mistakes": 3, "fetch.retries": 3}, False),
+        ({"evaluate.record": 3, "plot.mistakes": 3, "audit.steps": 3}, False),
     ],
 )
 def test_another_setting_of_training_gives_another_key_and_no_other_setting_does(

@@ -195,7 +195,7 @@ def _run(rungs: list[str], seeds: int | None, jobs: int) -> None:
 def _accuracy(repository: Path, commit: str) -> str:
     from mnist_pipeline.provenance.git import read_file
 
-    metrics = json.loads(read_file(repository, commit, paths.TEST_METRICS))
+    metrics = json.loads(read_file(repository, commit, paths.TEST_DETAILS))
     return f"test accuracy {metrics['accuracy']:.4f}"
 
 

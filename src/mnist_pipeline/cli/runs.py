@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import textwrap
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean
@@ -15,10 +15,11 @@ from typing import Any
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import markdown_table, text_table
+from mnist_pipeline.core.yaml import describe_changes
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, cached_file, failure_reason, queue_status
 from mnist_pipeline.provenance.git import EXPERIMENTS, run_git
-from mnist_pipeline.provenance.paths import TEST_METRICS, TRAIN_METRICS, VALIDATION_PREDICTIONS
+from mnist_pipeline.provenance.paths import TEST_DETAILS, TRAIN_DETAILS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
     "List all experiments of DVC, over all commits, and the last commit as HEAD: what each changed in params.yaml "
@@ -27,10 +28,10 @@ DESCRIPTION = (
 )
 
 SOURCES = Sources(
-    validation=(TRAIN_METRICS, "validation_accuracy"),
-    validation_rows=(TRAIN_METRICS, "validation_rows"),
-    train_rows=(TRAIN_METRICS, "train_rows"),
-    test=(TEST_METRICS, "accuracy"),
+    validation=(TRAIN_DETAILS, "validation_accuracy"),
+    validation_rows=(TRAIN_DETAILS, "validation_rows"),
+    train_rows=(TRAIN_DETAILS, "train_rows"),
+    test=(TEST_DETAILS, "accuracy"),
     predictions=VALIDATION_PREDICTIONS,
 )
 REASONS = Path(".scratch/queue")
@@ -111,11 +112,9 @@ def _reasons(repository: Path, queue: QueueStatus, pool: ThreadPoolExecutor) -> 
 
 def _columns(rows: Sequence[Row], *, group: bool) -> list[Column]:
     known = {name for row in rows for entry in row.entries for name in (*entry.params, *entry.changes)}
-    short = short_names({name for row in rows for name in row.changes}, known)
 
     def changed(row: Row) -> str:
-        words = [f"{short[name]}={_value(value)}" for name, value in row.changes.items()]
-        return " ".join([*words, "(and code)"] if row.entries[0].code_changed else words)
+        return f"{describe_changes(row.changes, known)}{' (and code)' * row.entries[0].code_changed}".strip()
 
     columns: list[Column] = [("name", lambda row: row.name, lambda row: row.name)]
     if group:
@@ -139,26 +138,6 @@ def _columns(rows: Sequence[Row], *, group: bool) -> list[Column]:
 
 def _versus(row: Row) -> str:
     return "failed" if row.entries[0].failure else row.versus
-
-
-def short_names(changed: Collection[str], known: Collection[str]) -> dict[str, str]:
-    """Map dotted names of settings to their shortest ends that stand for no other setting."""
-    ends: dict[str, int] = {}
-    for name in known:
-        parts = name.split(".")
-        for length in range(1, len(parts) + 1):
-            end = ".".join(parts[-length:])
-            ends[end] = ends.get(end, 0) + 1
-    short = {}
-    for name in changed:
-        parts = name.split(".")
-        candidates = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
-        short[name] = next((end for end in candidates if ends.get(end, 0) <= 1), name)
-    return short
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
 
 
 def _number(value: float | None, spread: float | None) -> str:

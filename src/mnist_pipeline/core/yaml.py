@@ -1,7 +1,9 @@
-"""YAML as DVC writes it (YAML 1.2, where ``1e-3`` is a number and ``on`` is a string), and nested mappings."""
+"""YAML as DVC writes it (YAML 1.2, where ``1e-3`` is a number and ``on`` is a string), and settings by dotted name."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +48,40 @@ def flatten(content: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
+
+
+def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values in ``after`` that differ from those in ``before``, by name; None: ``after`` lacks it."""
+    return {name: after.get(name) for name in {**before, **after} if before.get(name) != after.get(name)}
+
+
+def describe_changes(changes: Mapping[str, Any], known: Collection[str]) -> str:
+    """Describe changed settings in short, such as "optimizer=adam epochs=4".
+
+    Args:
+        changes: new values by dotted name.
+        known: the dotted names of all settings; a changed one is called by its shortest end that stands for no other.
+    """
+    short = short_names(changes, known)
+    return " ".join(f"{short[name]}={setting_text(value)}" for name, value in changes.items())
+
+
+def short_names(changed: Collection[str], known: Collection[str]) -> dict[str, str]:
+    """Map dotted names of settings to their shortest ends that stand for no other setting."""
+    ends: dict[str, int] = {}
+    for name in {*changed, *known}:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            end = ".".join(parts[-length:])
+            ends[end] = ends.get(end, 0) + 1
+    short = {}
+    for name in changed:
+        parts = name.split(".")
+        candidates = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
+        short[name] = next((end for end in candidates if ends[end] == 1), name)
+    return short
+
+
+def setting_text(value: Any) -> str:
+    """Return the value of a setting as the user writes it: text without quotes, else compact JSON."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)

@@ -131,7 +131,7 @@ def read_blocks(path: Path, schema: Schema) -> Iterator[Block]:
     if problems.count == 0 and rows == 0:
         problems.add("the file has no rows; it must have at least one")
     if problems.count == 0 and schema.rows is not None and rows != schema.rows:
-        problems.add(f"must have {schema.rows} rows, has {rows}; check the file, or csv.rows in params.yaml")
+        problems.add(f"must have {schema.rows} rows, has {rows}; check the file, or csv.rows in data.yaml")
     problems.raise_if_any()
 
 

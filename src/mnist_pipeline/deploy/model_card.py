@@ -14,10 +14,11 @@ import yaml
 
 from mnist_pipeline.core.files import sha256_of
 from mnist_pipeline.core.tables import markdown_table
+from mnist_pipeline.params.data import DataFiles
 from mnist_pipeline.params.overrides import used_settings
 from mnist_pipeline.params.schema import Params
 
-NOT_TRAINING = ("csv", "evaluate")
+NOT_TRAINING = ("evaluate",)
 """Sections that affect results, but not the weights."""
 
 SHARES = ("precision", "recall", "f1")
@@ -40,22 +41,24 @@ class Results:
     classes: Sequence[Mapping[str, Any]]
 
 
-def model_card(params: Params, results: Results, files: Sequence[Path]) -> str:
+def model_card(params: Params, data_files: DataFiles, results: Results, files: Sequence[Path]) -> str:
     """Return the card, as Markdown.
 
     Args:
         params: with which the model was made.
+        data_files: likewise.
         results: what was measured.
         files: the model's: safetensors, then ONNX.
     """
-    side, classes = params.csv_format.image_side, params.csv_format.classes
+    csv_format = data_files.format_of(params.data.dataset)
+    side, classes = csv_format.image_side, csv_format.classes
     weights, onnx = files
     sections = [
         _head(params),
         f"# Classifier of {side} × {side} greyscale images in {len(classes)} classes\n\n"
         f"{_what(params, results)} The pipeline writes this file; do not edit it.",
         f"## Use\n\n{_use(side, classes, weights, onnx)}",
-        f"## Data\n\n{_data(params, results)}",
+        f"## Data\n\n{_data(params, data_files, results)}",
         f"## Results\n\n{_results(results)}",
         f"## Limits\n\n{_limits(params)}",
         f"## Settings\n\n```yaml\n{_settings(params)}```",
@@ -103,14 +106,14 @@ photo or scan: `mnist predict IMAGE`. Both files hold the same model: the `evalu
 agree on every test image."""
 
 
-def _data(params: Params, results: Results) -> str:
+def _data(params: Params, data_files: DataFiles, results: Results) -> str:
     train, test = results.summary["train"], results.summary["test"]
     if params.data.dataset == "mnist":
-        hashes = params.fetch.sha256
+        hashes = data_files.fetch.sha256
         source = "MNIST (LeCun, Cortes and Burges), as CSV files with the SHA-256 hashes"
         source += f"\n`{hashes.train}` (train) and\n`{hashes.test}` (test)."
     else:
-        own = params.custom
+        own = data_files.custom
         source = f"`{own.train}` and `{own.test}`." if own.test else (
             f"`{own.train}`; a stratified share of {own.test_fraction:g} of its rows is the test set."
         )  # fmt: skip
@@ -119,7 +122,7 @@ def _data(params: Params, results: Results) -> str:
         f"{source}\n\n"
         f"{train['rows']:,} training rows, of which {results.train['validation_rows']:,} are the validation set; "
         f"{test['rows']:,} test rows, {also or 'none'} of them with an image that is also a training image. "
-        f"Classes: {', '.join(params.csv_format.classes)}."
+        f"Classes: {', '.join(data_files.format_of(params.data.dataset).classes)}."
     )
 
 

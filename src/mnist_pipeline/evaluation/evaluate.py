@@ -85,14 +85,17 @@ def evaluate(
     return Evaluation(dataset.classes, labels, probabilities, totals, calibration, metrics)
 
 
-def write_evaluation(result: Evaluation, metrics: Path, predictions: Path, classes: Path, calibration: Path) -> None:
-    """Write the metrics as JSON, and as CSV a row for each test image, each class and each bin of confidence.
+def write_evaluation(
+    result: Evaluation, metrics: Path, details: Path, predictions: Path, classes: Path, calibration: Path
+) -> None:
+    """Write metrics as JSON, and as CSV a row for each test image, each class and each bin of confidence.
 
-    The metrics of each class are in their CSV alone: in JSON, they would hide the others in `dvc metrics diff`.
+    ``metrics`` has what DVC shows in a column of its own, ``details`` the metrics of the whole test set.
     """
     names = result.classes
     write_predictions(predictions, result.labels, result.probabilities, names)
     by_class = result.metrics["classes"]
     write_csv(classes, ["class", "precision", "recall", "f1"], ([name, *by_class[name].values()] for name in names))
     write_csv(calibration, [field.name for field in fields(Bin)], map(astuple, result.calibration))
-    write_json(metrics, {name: value for name, value in result.metrics.items() if name != "classes"})
+    write_json(details, {name: value for name, value in result.metrics.items() if name != "classes"})
+    write_json(metrics, {f"test_{name}": result.metrics[name] for name in ("accuracy", "log_loss")})

@@ -15,7 +15,7 @@ from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.statistics import wilson_interval
-from mnist_pipeline.core.yaml import flatten, parse_yaml
+from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml
 from mnist_pipeline.experiments.runs import SEED
 from mnist_pipeline.provenance.dvc import Task
 from mnist_pipeline.provenance.git import list_experiments, read_objects, resolve
@@ -166,9 +166,7 @@ def _entry(
         commit=commit,
         base="" if failure else base,
         params=params,
-        changes={key: params.get(key) for key in {**before, **params} if before.get(key) != params.get(key)}
-        if params and before
-        else {},
+        changes=changed_values(before, params) if params and before else {},
         code=code,
         code_changed=bool(before) and code != base_code,
         validation=metric(sources.validation),

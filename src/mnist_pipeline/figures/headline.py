@@ -20,8 +20,8 @@ def headline(settings: Mapping[str, Any], train: Mapping[str, Any], test: Mappin
 
     Args:
         settings: sections of params.yaml, without what is switched off or not chosen.
-        train: metrics of training.
-        test: metrics on the test set.
+        train: details of training.
+        test: details of the evaluation.
     """
     numbers = list(_numbers(train, test))
     parts = [

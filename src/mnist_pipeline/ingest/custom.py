@@ -63,7 +63,7 @@ def _local_file(split: str, place: str, expected: str | None, folder: Path, limi
         raise PipelineError(f"custom.{split}: {place}: {error}") from None
     if not path.is_file():
         raise PipelineError(
-            f"custom.{split}: {place}: no such file; put it there, or name another one in params.yaml "
+            f"custom.{split}: {place}: no such file; put it there, or name another one in data.yaml "
             "(a path from the root of the repository, or an address, https://...); experiments of DVC's queue see only "
             f"what git or DVC tracks: dvc add {place}"
         )

@@ -57,7 +57,7 @@ def fetch_mnist(params: FetchParams, targets: dict[str, Path]) -> str:
             return name
     raise PipelineError(
         "no source gave the two CSV files:\n" + "\n".join(failures) + "\nCheck the network, name another mirror "
-        "under fetch.sources in params.yaml, or put the files (CSV or IDX) into a folder named there."
+        "under fetch.sources in data.yaml, or put the files (CSV or IDX) into a folder named there."
     )
 
 

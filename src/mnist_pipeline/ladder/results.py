@@ -23,8 +23,8 @@ from mnist_pipeline.provenance.paths import (
     PACKAGES,
     PREDICTIONS,
     STEPS,
-    TEST_METRICS,
-    TRAIN_METRICS,
+    TEST_DETAILS,
+    TRAIN_DETAILS,
     is_data,
 )
 
@@ -152,12 +152,14 @@ def results_here(repository: Path, ladder: Ladder, recorded: list[RunResult]) ->
 
 
 def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, known: float | None) -> RunResult:
-    training, test = (json.loads(read_file(repository, commit, path)) for path in (TRAIN_METRICS, TEST_METRICS))
+    training, test = (json.loads(read_file(repository, commit, path)) for path in (TRAIN_DETAILS, TEST_DETAILS))
     predictions = read_csv(
         read_file(repository, commit, PREDICTIONS), {"index": int, "actual": str, "predicted": str}, PREDICTIONS
     )
     wrong = tuple(predictions["index"][predictions["actual"] != predictions["predicted"]].tolist())
-    early_loss, swing = _course(repository, ladder, run, commit, training["train_rows"])
+    early_loss, swing = _course(
+        repository, ladder, run, commit, training["train_rows"], predictions["actual"].nunique()
+    )
     seconds = seconds_of(repository, commit)
     return RunResult(
         rung=run.rung,
@@ -193,14 +195,16 @@ def _digest(content: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _course(repository: Path, ladder: Ladder, run: Run, commit: str, rows: int) -> tuple[float | None, float | None]:
+def _course(
+    repository: Path, ladder: Ladder, run: Run, commit: str, rows: int, classes: int
+) -> tuple[float | None, float | None]:
     """Return mean loss of the first epoch's steps and standard deviation of the last's, over the uniform loss."""
     try:
         steps = read_csv(cached_output(repository, commit, STEPS), {"step": int, "loss": float})
     except PipelineError as error:
         raise PipelineError(f"experiment {run.name}: {error}") from None
     params = ladder.params_of(run)
-    losses = steps["loss"] / uniform_loss(params.model.loss, len(params.csv_format.classes))
+    losses = steps["loss"] / uniform_loss(params.model.loss, classes)
     in_epoch = math.ceil(rows / params.train.batch_size)
     first = losses[steps["step"] <= in_epoch].tolist()
     last = losses[steps["step"] > in_epoch * (params.train.epochs - 1)].tolist()

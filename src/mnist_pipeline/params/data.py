@@ -1,4 +1,4 @@
-"""Sections of params.yaml about the data: ``fetch``, ``csv``, ``custom`` and ``data``."""
+"""data.yaml: where the data come from, and what they must look like; and the section ``data`` of params.yaml."""
 
 from __future__ import annotations
 
@@ -133,6 +133,25 @@ class CustomParams(Section):
         if self.test is None and self.sha256.test is not None:
             raise ValueError("sha256.test must be null where there is no file test, only a test_fraction of train")
         return self
+
+
+class DataFiles(Section):
+    """The whole of data.yaml."""
+
+    fetch: FetchParams
+    csv: CsvParams
+    custom: CustomParams
+
+    def format_of(self, dataset: str) -> CsvParams:
+        """Return what the CSV files of a data set, "mnist" or "custom", must look like."""
+        if dataset == "mnist":
+            return self.csv
+        return CsvParams(
+            image_side=self.custom.image_side,
+            classes=self.custom.classes,
+            rows=RowCounts(train=None, test=None),
+            corrected_test=self.custom.corrected_test,
+        )
 
 
 def _rows_or_fraction(value: Any) -> Any:

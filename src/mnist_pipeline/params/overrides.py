@@ -10,7 +10,7 @@ from mnist_pipeline.core.yaml import flatten
 from mnist_pipeline.params.model import architectures
 from mnist_pipeline.params.schema import Params
 
-RESULT_SECTIONS = ("csv", "data", "model", "optimizers", "train", "evaluate", "runtime")
+RESULT_SECTIONS = ("data", "model", "optimizers", "train", "evaluate", "runtime")
 """The sections of params.yaml on which a result depends."""
 
 TRAINING_SECTIONS = ("model", "optimizers", "train", "runtime")
@@ -23,9 +23,6 @@ def used_settings(params: Params) -> dict[str, Any]:
     result = {section: content[section] for section in RESULT_SECTIONS}
     if params.data.dataset == "mnist":
         del result["data"]["dataset"]
-    else:
-        result["csv"] = content["custom"]
-    del result["csv"]["corrected_test"]
     if params.data.corrections is None:
         del result["data"]["corrections"]
     if not params.train.temperature_scaling:

@@ -1,4 +1,4 @@
-"""The whole of params.yaml: read once, checked, frozen."""
+"""The whole of params.yaml and of data.yaml: read once, checked, frozen."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.base import Section
-from mnist_pipeline.params.data import CsvParams, CustomParams, DataParams, FetchParams, RowCounts
+from mnist_pipeline.params.data import DataFiles, DataParams
 from mnist_pipeline.params.model import ModelParams, OptimizersParams, section_of
 from mnist_pipeline.params.run import AuditParams, EvaluateParams, PlotParams, RuntimeParams, TrainParams
 
@@ -28,32 +28,20 @@ REQUIREMENTS = {
 """What a value must be, by pydantic's name of the error, where its own words are those of Python."""
 
 
+SectionType = TypeVar("SectionType", bound=Section)
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
-    fetch: FetchParams
-    csv: CsvParams
-    custom: CustomParams
-    data: DataParams
-    audit: AuditParams
     model: ModelParams
-    optimizers: OptimizersParams
     train: TrainParams
-    evaluate: EvaluateParams
-    plot: PlotParams
+    optimizers: OptimizersParams
+    data: DataParams
     runtime: RuntimeParams
-
-    @property
-    def csv_format(self) -> CsvParams:
-        """What the CSV files of the chosen data set must look like."""
-        if self.data.dataset == "mnist":
-            return self.csv
-        return CsvParams(
-            image_side=self.custom.image_side,
-            classes=self.custom.classes,
-            rows=RowCounts(train=None, test=None),
-            corrected_test=self.custom.corrected_test,
-        )
+    evaluate: EvaluateParams
+    audit: AuditParams
+    plot: PlotParams
 
     @model_validator(mode="after")
     def _temperature_can_be_fitted(self) -> Self:
@@ -71,19 +59,28 @@ def load_params(path: Path) -> Params:
         PipelineError: the file is missing, is not YAML, or holds a key or value that it must not; the message names
             each one, what it must be, and what it was.
     """
+    return _load(path, Params)
+
+
+def load_data_files(path: Path) -> DataFiles:
+    """Read and check data.yaml. Raises as ``load_params``."""
+    return _load(path, DataFiles)
+
+
+def _load(path: Path, model: type[SectionType]) -> SectionType:
     content = read_yaml(path)
     try:
-        return Params.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        raise PipelineError("\n".join(f"{path}: {problem}" for problem in problems_of(error, Params))) from None
+        raise PipelineError("\n".join(f"{path}: {problem}" for problem in problems_of(error, model, path))) from None
 
 
-def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Describe each problem that pydantic found, in a sentence."""
+def problems_of(error: ValidationError, model: type[BaseModel], file: Path | None = None) -> list[str]:
+    """Describe each problem that pydantic found, in a sentence; ``file`` is where a missing key must be added."""
     keys, problems = known_keys(model), error.errors()
     places = [problem["loc"] for problem in problems]
     return [
-        _describe(problem, keys)
+        _describe(problem, keys, file)
         for problem in problems
         # A list from which a wrong item was removed may also be too short.
         if problem["type"] != "too_short" or not any(place[:-1] == problem["loc"] for place in _ancestors(places))
@@ -96,7 +93,7 @@ def _ancestors(places: list[tuple[int | str, ...]]) -> Iterator[tuple[int | str,
 
 
 def known_keys(model: type[BaseModel] = Params) -> dict[str, tuple[str, ...]]:
-    """List the keys of each section: {"": ("fetch", "csv", ...), "csv.rows": ("train", "test"), ...}."""
+    """List the keys of each section: {"": ("model", "train", ...), "model.mlp": ("hidden_units", ...), ...}."""
     keys = {"": tuple(model.model_fields)}
     for name, field in model.model_fields.items():
         if (section := section_of(field.annotation)) is not None:
@@ -105,7 +102,7 @@ def known_keys(model: type[BaseModel] = Params) -> dict[str, tuple[str, ...]]:
     return keys
 
 
-def _describe(problem: Any, keys: dict[str, tuple[str, ...]]) -> str:
+def _describe(problem: Any, keys: dict[str, tuple[str, ...]], file: Path | None) -> str:
     """Describe one of pydantic's errors: which key, what it must be, what it was."""
     path = [str(part) for part in problem["loc"]]
     name = ".".join(path)
@@ -116,7 +113,8 @@ def _describe(problem: Any, keys: dict[str, tuple[str, ...]]) -> str:
         nearest = f"; did you mean {close[0]!r}?" if close else ""
         return f"{name} is not a known key{nearest}" + (f" (known here: {', '.join(siblings)})" if siblings else "")
     if kind == "missing":
-        return f"{name} is missing; add it (git show HEAD:params.yaml has a complete file)"
+        complete = f" (git show HEAD:{file.name} has a complete file)" if file is not None else ""
+        return f"{name} is missing; add it{complete}"
     if kind == "value_error":
         return f"{name}: {context['error']}" if name else str(context["error"])
     if kind in ("model_type", "dict_type"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PARAMS = "params.yaml"
+DATA_FILES = "data.yaml"
 LOCK = "dvc.lock"
 PACKAGES = "requirements.lock"
 MODEL = "models/classifier.safetensors"
@@ -11,8 +12,8 @@ VALIDATION_PREDICTIONS = "models/validation_predictions.csv"
 STEPS = "models/steps.csv"
 TRAIN_ARRAYS = "data/prepared/train.safetensors"
 TEST_ARRAYS = "data/prepared/test.safetensors"
-TEST_METRICS = "metrics/test.json"
-TRAIN_METRICS = "metrics/train.json"
+TEST_DETAILS = "metrics/test_details.json"
+TRAIN_DETAILS = "metrics/train_details.json"
 AUDIT = "metrics/audit.csv"
 AUDIT_FIGURE = "metrics/figures/audit.png"
 CORRECTIONS = "data/corrections"

@@ -51,8 +51,12 @@ SECTIONS = {
 """The plots of dvc.yaml in the order in which a person would look at them, and the captions of pictures. DVC has an
 order of its own, so that the page sorts them when it is opened; any other plot comes last."""
 
-HIDDEN = ["metrics/audit.csv", "metrics/figures/confusion.png", "metrics/figures/reliability.png"]
-"""Pictures for README.md and docs/ of what the page shows as charts, and a table that is no chart."""
+HIDDEN = [
+    "metrics/figures/confusion.png", "metrics/figures/reliability.png",
+    "metrics/audit.csv", "metrics/audit.json", "metrics/data.json",
+    "metrics/test_details.json", "metrics/train_details.json",
+]  # fmt: skip
+"""Pictures for README.md and docs/ of what the page shows as charts, and files that are no charts."""
 
 
 def element_id(plot: str) -> str:

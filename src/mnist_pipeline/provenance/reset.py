@@ -7,10 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.yaml import flatten, parse_yaml
+from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml, setting_text
 from mnist_pipeline.provenance.dvc import cached_file, run_dvc, stages_of
 from mnist_pipeline.provenance.git import changed_files, object_hashes, read_file, resolve, run_git
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
@@ -92,12 +91,8 @@ def _changed_settings(repository: Path, commit: str) -> str:
         before = flatten(parse_yaml(read_file(repository, commit, PARAMS), PARAMS))
     except (OSError, PipelineError):  # a file that is not YAML can be reset, too
         return PARAMS
-    changed = [f"{name}={_value(now.get(name))}" for name in {**before, **now} if before.get(name) != now.get(name)]
+    changed = [f"{name}={setting_text(value)}" for name, value in changed_values(before, now).items()]
     return ", ".join(changed) or f"the comments of {PARAMS}"
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _in_cache(repository: Path, path: str) -> bool:
