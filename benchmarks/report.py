@@ -44,6 +44,7 @@ def figures_table(found: dict[str, Any]) -> str:
     if "fresh_clone" in found:
         seconds = found["fresh_clone"]["seconds"]
         lines.append(f"| all stages in a fresh clone, download included: seconds | ≤ 60 | {spread(seconds, 1)} |")
+    lines += experiment_lines(found)
     if "nothing_to_do" in found:
         lines.append(
             f"| `dvc repro` with nothing to do: ratio to an empty project | ≤ 1.25 | "
@@ -96,6 +97,22 @@ def figures_table(found: dict[str, Any]) -> str:
 def worded(name: str) -> str:
     """Return the name of a choice; earlier results call augmentation distortions."""
     return name.replace("distortions", "augmentation")
+
+
+def experiment_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about an experiment of one epoch: seconds, and the share of each stage."""
+    if "experiment" not in found:
+        return []
+    runs = found["experiment"]["runs"]
+    stages = {name: statistics.mean(run["stages"][name][0] for run in runs) for name in runs[0]["stages"]}
+    rest = statistics.mean(column(runs, "seconds")) - sum(stages.values())
+    shares = ", ".join(f"{name} {seconds:.1f}" for name, seconds in (stages | {"DVC itself": rest}).items())
+    return [
+        "| `dvc exp run -S train.epochs=1`: seconds; CPU seconds; seconds to the first line | ≤ 8; ; ≤ 2 | "
+        f"{spread(column(runs, 'seconds'), 1)}; {spread(column(runs, 'cpu_seconds'), 1)}; "
+        f"{spread(column(runs, 'first_line'), 1)} |",
+        f"| seconds of it by stage | | {shares} |",
+    ]
 
 
 def picture_lines(found: dict[str, Any]) -> list[str]:

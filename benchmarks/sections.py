@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from benchmarks.audit_quality import audit
+from benchmarks.experiment import experiment
 from benchmarks.processes import (
     ARRAYS,
     ROOT,
@@ -429,6 +430,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         contenders,
         default,
         data,
+        experiment,
         fresh_clone,
         growth,
         matrix_product,
