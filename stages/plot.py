@@ -1,6 +1,7 @@
 """Draw the figures of the pipeline."""
 
 import json
+from functools import partial
 
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.program import parse_flags, run_stage
@@ -41,7 +42,7 @@ def main() -> None:
     from mnist_pipeline.figures.mistakes import draw_mistakes
     from mnist_pipeline.figures.record import draw_record
     from mnist_pipeline.figures.reliability import draw_reliability
-    from mnist_pipeline.figures.style import save_figure
+    from mnist_pipeline.figures.style import save_figures
     from mnist_pipeline.figures.training_images import draw_augmentation
     from mnist_pipeline.figures.weights import draw_weights
 
@@ -58,16 +59,17 @@ def main() -> None:
 
     train, test = (json.loads(path.read_bytes()) for path in (args.train_details, args.test_details))
     write_text(args.headline, headline(used_settings(params), train, test))
-    save_figure(args.loss_figure, draw_loss(steps))
-    save_figure(args.confusion_figure, draw_confusion(predictions, classes))
-    save_figure(
-        args.mistakes_figure,
-        draw_mistakes(images[1:], rows[1:], labels[1:], probabilities[1:], classes, params.plot.mistakes),
-    )
-    save_figure(args.weights_figure, draw_weights(model.arrays, model.metadata["classifier"]["image_side"]))
-    save_figure(args.reliability_figure, draw_reliability(calibration))
-    save_figure(args.record_figure, draw_record(int(rows[0]), images[0], int(labels[0]), probabilities[0], classes))
-    save_figure(args.augmentation_figure, draw_augmentation(examples["originals"], examples["distorted"]))
+    mistakes = images[1:], rows[1:], labels[1:], probabilities[1:], classes, params.plot.mistakes
+    record = int(rows[0]), images[0], int(labels[0]), probabilities[0], classes
+    save_figures({
+        args.weights_figure: partial(draw_weights, model.arrays, model.metadata["classifier"]["image_side"]),
+        args.mistakes_figure: partial(draw_mistakes, *mistakes),
+        args.confusion_figure: partial(draw_confusion, predictions, classes),
+        args.loss_figure: partial(draw_loss, steps),
+        args.reliability_figure: partial(draw_reliability, calibration),
+        args.record_figure: partial(draw_record, *record),
+        args.augmentation_figure: partial(draw_augmentation, examples["originals"], examples["distorted"]),
+    })  # fmt: skip
     print(f"plot: figures are in {args.loss_figure.parent}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mnist_pipeline.figures.loss import draw_loss
 from mnist_pipeline.figures.mistakes import draw_mistakes
 from mnist_pipeline.figures.record import draw_record
 from mnist_pipeline.figures.reliability import draw_reliability
-from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, save_figure
+from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, save_figure, save_figures
 from mnist_pipeline.figures.training_images import draw_augmentation, draw_preview
 from mnist_pipeline.figures.weights import draw_weights
 
@@ -96,6 +97,22 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, name: str) -> None
     for file in ("one", "two"):
         save_figure(tmp_path / file, FIGURES[name]())
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # pytest is, a stage is not
+def test_figures_that_are_drawn_together_have_the_bytes_of_each_alone(tmp_path: Path) -> None:
+    names = ("confusion", "loss", "record", "weights")
+    save_figures({tmp_path / f"{name}.png": partial(drawn, name) for name in names})
+    for name in names:
+        save_figure(tmp_path / "alone", FIGURES[name]())
+        assert (tmp_path / f"{name}.png").read_bytes() == (tmp_path / "alone").read_bytes()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=f"{tmp_path}/file"):
+        save_figures({tmp_path / "file" / "loss.png": partial(drawn, "loss")})
+
+
+def drawn(name: str) -> Figure:
+    return FIGURES[name]()
 
 
 def shown(axes: Axes) -> Any:
