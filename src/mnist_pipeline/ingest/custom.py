@@ -88,7 +88,7 @@ def _split(source: Path, new: dict[str, Path], params: CustomParams, folder: Pat
     from mnist_pipeline.data.dataset import load_dataset, save_dataset
     from mnist_pipeline.data.relations import Relations
     from mnist_pipeline.data.schema import Schema
-    from mnist_pipeline.data.split import stratified_split  # imports scikit-learn, which takes a second
+    from mnist_pipeline.data.split import stratified_split
 
     schema, relations = Schema(params.image_side, params.classes), Relations()
     arrays = folder / "arrays"
