@@ -35,7 +35,7 @@ def main() -> None:
     params = load_params(args.params)
     numerics.configure("portable")  # before NumPy is imported
     from mnist_pipeline.core.arrays import load_arrays
-    from mnist_pipeline.core.files import read_rows, write_text
+    from mnist_pipeline.core.files import read_csv, write_text
     from mnist_pipeline.figures.confusion import draw_confusion
     from mnist_pipeline.figures.headline import headline
     from mnist_pipeline.figures.loss import draw_loss
@@ -52,10 +52,10 @@ def main() -> None:
     shown = load_arrays(args.samples, "images that the evaluate stage wrote", [*parts, "classes"])
     rows, images, labels, probabilities = (shown.arrays[part] for part in parts)
     classes = shown.metadata["classes"]
-    steps = read_rows(args.steps, {"step": int, "loss": float})
-    predictions = read_rows(args.predictions, {"actual": str, "predicted": str})
+    steps = read_csv(args.steps, {"step": int, "loss": float})
+    predictions = read_csv(args.predictions, {"actual": str, "predicted": str})
     bins = ("low", "high", "confidence", "accuracy", "accuracy_low", "accuracy_high")
-    calibration = read_rows(args.calibration, {**dict.fromkeys(bins, float), "count": int})
+    calibration = read_csv(args.calibration, {**dict.fromkeys(bins, float), "count": int})
 
     train, test = (json.loads(path.read_bytes()) for path in (args.train_details, args.test_details))
     write_text(args.headline, headline(used_settings(params), train, test))

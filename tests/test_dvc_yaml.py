@@ -31,9 +31,9 @@ UNUSED = {
     "validate": ("torch", "pandas", "sklearn", "requests"),
     "audit": ("requests", "onnx", "onnxruntime"),
     "train": ("sklearn", "scipy", "pandas", "matplotlib", "requests", "onnx", "onnxruntime"),
-    "evaluate": ("sklearn", "scipy", "pandas", "matplotlib", "requests"),
+    "evaluate": ("sklearn", "scipy", "matplotlib", "requests"),
     "card": ("torch", "pandas", "sklearn", "scipy", "matplotlib", "requests"),
-    "plot": ("torch", "pandas", "sklearn", "scipy", "requests"),
+    "plot": ("torch", "sklearn", "scipy", "requests"),
 }
 
 

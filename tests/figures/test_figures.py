@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -35,21 +36,22 @@ LABELS = np.arange(120) % 3
 PROBABILITIES = np.random.default_rng(1).dirichlet(np.ones(3), 120)
 
 
-def losses(steps: int, scale: float = 30) -> list[dict[str, float]]:
-    return [{"step": step, "loss": scale / step} for step in range(10, 10 * steps + 1, 10)]
+def losses(steps: int) -> pd.DataFrame:
+    step = 10 * np.arange(1, steps + 1)
+    return pd.DataFrame({"step": step, "loss": 30 / step})
 
 
-def predictions(actual: Sequence[str], predicted: Sequence[str]) -> list[dict[str, str]]:
-    return [{"actual": one, "predicted": other} for one, other in zip(actual, predicted, strict=True)]
+def predictions(actual: Sequence[str], predicted: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({"actual": [*actual], "predicted": [*predicted]})
 
 
-def calibration(counts: list[int]) -> list[dict[str, float]]:
+def calibration(counts: list[int]) -> pd.DataFrame:
     bins, count = len(counts), np.array(counts)
     low = np.arange(bins) / bins
     confidence = np.where(count > 0, low + 0.6 / bins, np.nan)
     table = {"low": low, "high": low + 1 / bins, "count": count, "confidence": confidence, "accuracy": confidence * 0.9}
     bounds = {"accuracy_low": confidence * 0.8, "accuracy_high": confidence * 0.93}
-    return [dict(zip(table | bounds, row, strict=True)) for row in zip(*(table | bounds).values(), strict=True)]
+    return pd.DataFrame(table | bounds)
 
 
 def first_layer(units: int, *further: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -64,7 +66,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion of 40 classes": lambda: draw_confusion(predictions(FORTY, FORTY[::-1]), FORTY),
     "loss": lambda: draw_loss(losses(400)),
     "loss without steps": lambda: draw_loss(losses(0)),
-    "loss of 0": lambda: draw_loss(losses(3, 0)),
+    "loss of 0": lambda: draw_loss(losses(3) * 0),
     "mistakes": lambda: draw_mistakes(IMAGES, LABELS, LABELS, PROBABILITIES, ("$a", "b$", "_"), 11),
     "no mistakes": lambda: draw_mistakes(IMAGES[:0], LABELS[:0], LABELS[:0], PROBABILITIES[:0], THREE, 20),
     "preview": lambda: draw_preview(IMAGES[:9], LABELS[:9].astype(np.uint8), FORTY[:2]),
@@ -153,8 +155,8 @@ def test_names_of_classes_do_not_overlap(classes: tuple[str, ...], rotation: int
 def test_loss_shows_every_step_the_first_ones_too() -> None:
     steps = losses(50)
     (axes,) = draw_loss(steps).axes
-    assert np.array_equal(axes.get_lines()[0].get_xydata(), [[each["step"], each["loss"]] for each in steps])
-    assert axes.get_ylim()[0] < steps[-1]["loss"] < steps[0]["loss"] < axes.get_ylim()[1]
+    assert np.array_equal(axes.get_lines()[0].get_xydata(), steps)
+    assert axes.get_ylim()[0] < steps["loss"].min() < steps["loss"].max() < axes.get_ylim()[1]
     assert (axes.get_xlabel(), axes.get_yscale()) == ("step", "log")
 
 
@@ -234,8 +236,8 @@ def test_reliability_has_a_bar_where_predictions_are_and_the_number_of_them_belo
     table = calibration([0, 5, 0, 20])
     figure = draw_reliability(table)
     above, below = figure.axes
-    filled = {name: [row[name] for row in table if row["count"]] for name in table[0]}
-    assert [bar.get_height() for bar in bars(above)] == pytest.approx(filled["accuracy"])
+    filled = table[table["count"] > 0]
+    assert [bar.get_height() for bar in bars(above)] == pytest.approx(filled["accuracy"].tolist())
     assert [bar.get_x() + bar.get_width() / 2 for bar in bars(above)] == pytest.approx([0.375, 0.875])
     assert [bar.get_height() for bar in bars(below)] == [0, 5, 0, 20]
     (confidences,) = (line for line in above.get_lines() if line.get_label() == "mean confidence")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_pipeline.core.errors import PipelineError
@@ -129,16 +129,12 @@ def test_macs_are_those_of_products_and_convolutions_for_one_image(make_params: 
     assert count_macs(build_network(28, 10, make_params(mlp([200], "relu", True)).model), 784) == 784 * 200 + 200 * 10
 
 
-class Attention(nn.Module):
-    def forward(self, inputs: Tensor) -> Tensor:
-        return (inputs @ inputs.transpose(1, 2)).softmax(dim=2) @ inputs
-
-
-def test_macs_of_any_network_are_those_that_pytorch_counts() -> None:
-    network = nn.Sequential(nn.Unflatten(1, (49, 16)), Attention(), nn.Linear(16, 8), nn.Conv1d(49, 8, 3), nn.Flatten())
+def test_macs_are_those_that_pytorch_counts() -> None:
+    convolutions = nn.Conv2d(1, 6, 5, stride=2), nn.Conv2d(6, 4, 3, groups=2, padding=1, dilation=2)
+    network = nn.Sequential(nn.Unflatten(1, (1, 28, 28)), *convolutions, nn.Flatten(2), nn.Linear(100, 3), nn.Flatten())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 784))
-    assert count_macs(network, 784) == counter.get_total_flops() // 2 == 49 * 16 * (2 * 49 + 8) + 49 * 3 * 8 * 6
+    assert count_macs(network, 784) == counter.get_total_flops() // 2 > 0
 
 
 @pytest.mark.parametrize(("side", "groups", "allowed"), [(1, 1, 0), (7, 3, 2), (8, 4, 3)])

@@ -83,35 +83,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         writer.writerows([_rounded(value) for value in row] for row in rows)
 
 
-def read_rows(path: Path, types: Mapping[str, type]) -> list[dict[str, Any]]:
-    """Read some columns of a CSV that ``write_csv`` wrote, in a process that is faster without pandas.
-
-    Args:
-        path: of the file.
-        types: of the columns to read; an empty cell of ``float`` is NaN.
-
-    Returns:
-        The values of each row by column.
-
-    Raises:
-        PipelineError: the file is missing, lacks a column, or holds a cell of another type.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file, strict=True)
-            if missing := [column for column in types if column not in (table.fieldnames or ())]:
-                raise PipelineError(f"{path}: must have the columns {', '.join(types)}; lacks {', '.join(missing)}")
-            rows = list(table)
-        if any(None in row or None in row.values() for row in rows):
-            raise ValueError("a row has more or fewer cells than the header")
-        return [
-            {name: kind("nan" if kind is float and not row[name] else row[name]) for name, kind in types.items()}
-            for row in rows
-        ]
-    except (OSError, ValueError, csv.Error) as error:
-        raise PipelineError(f"{path}: cannot be read as CSV; {error}") from None
-
-
 def read_csv(source: Path | bytes, types: Mapping[str, type], name: str | None = None) -> pd.DataFrame:
     """Read a CSV that ``write_csv`` wrote.
 

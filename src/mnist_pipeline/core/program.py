@@ -79,15 +79,12 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     A ``PipelineError`` or ``OSError`` gives "name: message" and status 1, Ctrl-C gives status 130, and a closed pipe
     (``mnist runs | head``) ends without a message. Any other exception is a bug and keeps its traceback.
 
-    Full garbage collections are rare, and left out at the end: each looks through all that was imported, and with
-    PyTorch they take more than a second. What becomes garbage soon is collected as always.
-
     Args:
         name: of the stage or command.
         main: does the work.
         after_interrupt: what to do after Ctrl-C.
     """
-    gc.set_threshold(700, 10, 1000)  # Python's own is 10 for the last, full collections
+    gc.set_threshold(700, 10, 1000)  # full collections are rare: with PyTorch, they and the last one take a second
     try:
         main()
         sys.stdout.flush()

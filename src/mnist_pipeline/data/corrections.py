@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.files import read_rows
+from mnist_pipeline.core.files import read_csv
 from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import Dataset
 
@@ -48,10 +48,11 @@ def read_corrections(path: Path, classes: Sequence[str]) -> dict[str, dict[int, 
     Raises:
         PipelineError: the file is missing or not such a table, or a row of it is wrong; the message names each.
     """
+    table = read_csv(path, COLUMNS)
     indices = {name: index for index, name in enumerate(classes)}
     found: dict[str, dict[int, Correction]] = {"train": {}, "test": {}}
     problems = []
-    for line, row in enumerate(read_rows(path, COLUMNS), start=2):
+    for line, row in enumerate(table.to_dict("records"), start=2):
         place = f"{path}, line {line}"
         rules = (
             ("file", row["file"] in found, "train or test"),

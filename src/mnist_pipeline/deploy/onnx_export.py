@@ -33,7 +33,7 @@ def save_onnx(path: Path, classifier: Classifier) -> None:
         PipelineError: ONNX cannot express an operation of the network.
     """
     model = _exported(classifier)
-    _remove_paths(model)
+    model.producer_name, model.producer_version = "mnist-pipeline", ""  # not that of PyTorch
     metadata = {"classes": json.dumps(classifier.classes, ensure_ascii=False), "image_side": str(classifier.image_side)}
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
@@ -81,19 +81,3 @@ def _exported(classifier: Classifier) -> Any:
             f"operations that torch.onnx.export supports with dynamo=False: {reason.strip().splitlines()[0]}"
         )
     return onnx.load_from_string(content.getvalue())
-
-
-def _remove_paths(model: Any) -> None:
-    """Remove what depends on the exporting machine: paths of source files, and versions."""
-    model.producer_name, model.producer_version = "mnist-pipeline", ""
-    del model.metadata_props[:]
-    graph = model.graph
-    del graph.metadata_props[:]
-    del graph.value_info[:]
-    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
-        part.doc_string = ""
-        del part.metadata_props[:]
-    for function in model.functions:
-        for node in function.node:
-            node.doc_string = ""
-            del node.metadata_props[:]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -14,17 +15,15 @@ MOST_NUMBERS = 20
 LARGEST = 18.0  # inches
 
 
-def draw_confusion(predictions: Sequence[Mapping[str, str]], classes: Sequence[str]) -> Figure:
+def draw_confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> Figure:
     """Draw the confusion matrix. The colour shows mistakes alone: beside the correct ones they would all look white.
 
     Args:
-        predictions: each with ``actual`` and ``predicted``, names of classes.
+        predictions: columns ``actual`` and ``predicted``, names of classes.
         classes: all names, in order.
     """
-    place = {name: number for number, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    for each in predictions:
-        counts[place[each["actual"]], place[each["predicted"]]] += 1
+    table = pd.crosstab(predictions["actual"], predictions["predicted"])
+    counts = table.reindex(index=list(classes), columns=list(classes), fill_value=0).to_numpy()
     mistakes = np.where(np.eye(len(classes), dtype=bool), 0, counts)
     growth = max(0.0, 0.14 * (len(classes) - MOST_NUMBERS))
     figure = new_figure(min(7.5 + growth, LARGEST), min(6.6 + growth, LARGEST))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -14,23 +12,23 @@ FEW = 10
 """Images in a bin below which its accuracy says little, and is drawn faintly."""
 
 
-def draw_reliability(calibration: Sequence[Mapping[str, float]]) -> Figure:
+def draw_reliability(calibration: pd.DataFrame) -> Figure:
     """Draw accuracy against confidence, and below it the number of predictions of each bar.
 
     Args:
-        calibration: ``low``, ``high``, ``count``, ``confidence``, ``accuracy`` and the bounds of its interval,
-            ``accuracy_low`` and ``accuracy_high``, of each bin.
+        calibration: columns ``low``, ``high``, ``count``, ``confidence``, ``accuracy`` and the bounds of its interval,
+            ``accuracy_low`` and ``accuracy_high``; a row a bin.
     """
     figure = new_figure(7, 6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    table = {name: np.array([each[name] for each in calibration]) for name in calibration[0]}
-    table |= {"width": table["high"] - table["low"], "centre": (table["high"] + table["low"]) / 2}
-    filled = {name: column[table["count"] > 0] for name, column in table.items()}
+    filled = calibration[calibration["count"] > 0]
+    width = calibration["high"] - calibration["low"]
+    centre = (calibration["high"] + calibration["low"]) / 2
     colours = [(BLUE, 1.0 if count >= FEW else 0.3) for count in filled["count"]]
-    above.bar(filled["centre"], filled["accuracy"], filled["width"] * 0.92, color=colours)
+    above.bar(centre[filled.index], filled["accuracy"], width[filled.index] * 0.92, color=colours)
     below_above = [filled["accuracy"] - filled["accuracy_low"], filled["accuracy_high"] - filled["accuracy"]]
     above.errorbar(
-        filled["centre"],
+        centre[filled.index],
         filled["accuracy"],
         below_above,
         fmt="none",
@@ -43,7 +41,7 @@ def draw_reliability(calibration: Sequence[Mapping[str, float]]) -> Figure:
     above.set(title="Reliability diagram, test set", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.04))
     bars = Patch(color=BLUE, label=f"accuracy (pale: < {FEW} images)")
     figure.legend(handles=[bars, *above.get_legend_handles_labels()[0]], loc="outside lower center", ncols=2)
-    below.bar(table["centre"], table["count"], table["width"] * 0.92, color=GREY)
+    below.bar(centre, calibration["count"], width * 0.92, color=GREY)
     below.set(xlabel="confidence", ylabel="test images", yscale="symlog")
     below.set_yticks([0, 10, 100, 1000, 10000], labels=["0", "10", "100", "1,000", "10,000"])
     return figure

@@ -57,16 +57,10 @@ def save_figure(path: Path, figure: Figure) -> None:
 
 
 def save_figures(figures: Mapping[Path, Callable[[], Figure]]) -> None:
-    """Draw figures and write them, in two processes on Linux; name those first that take long.
-
-    The processes are copies of this one, with all that it imported, and end with it, also if it is killed.
-    """
-    if sys.platform != "linux":  # where such copies can crash
-        for path, draw in figures.items():
-            _draw(path, draw)
-        return
-    # Ctrl-C ends this process, which ends them.
-    with get_context("fork").Pool(2, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    """Draw figures and write them, in two processes; name those first that take long."""
+    context = get_context("fork" if sys.platform == "linux" else None)  # a copy need not import everything again
+    ignore_interrupts = signal.signal, (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends this process, which ends them
+    with context.Pool(2, *ignore_interrupts) as pool:
         pool.starmap(_draw, figures.items(), chunksize=1)
 
 
