@@ -37,9 +37,9 @@ def main() -> None:
     dataset = load_dataset(args.test)
     corrected = files.format_of(params.data.dataset).corrected_test
     corrections = read_corrections(args.corrections / corrected, dataset.classes)["test"] if corrected else None
-    classifier = load_classifier(args.model)
-    save_onnx(args.onnx, classifier)
-    result = evaluate(classifier.to(device), dataset, params.evaluate.calibration_bins, corrections)
+    classifier = load_classifier(args.model).to(device)
+    result = evaluate(classifier, dataset, params.evaluate.calibration_bins, corrections)
+    save_onnx(args.onnx, classifier.cpu())
     difference = check_agreement(args.onnx, dataset.images, result.probabilities, result.totals)
     save_figure_samples(args.samples, dataset, result, params.evaluate.record)
     write_evaluation(result, args.metrics, args.details, args.predictions, args.classes, args.calibration)

@@ -84,7 +84,7 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
         main: does the work.
         after_interrupt: what to do after Ctrl-C.
     """
-    gc.set_threshold(700, 10, 1000)  # full collections are rare: with PyTorch, they and the last one take a second
+    gc.set_threshold(700, 10, 1000)  # fewer full collections: with PyTorch, they and the last one take a second
     try:
         main()
         sys.stdout.flush()
@@ -97,4 +97,4 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
         print(f"\n{name}: interrupted" + (f"; {after_interrupt}" if after_interrupt else ""), file=sys.stderr)
         sys.exit(INTERRUPTED)
     finally:
-        gc.freeze()
+        gc.freeze()  # nothing is left for the last one

@@ -95,7 +95,7 @@ class Classifier(nn.Module):
         """Return images, uint8 (n, image_side, image_side), deskewed if this classifier does so."""
         if not self.deskew:
             return images
-        if torch.onnx.is_in_onnx_export():
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return deskewed(images)
         return torch.cat([deskewed(batch) for batch in torch.split(images, BATCH_SIZE)])
 

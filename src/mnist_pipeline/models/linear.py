@@ -23,9 +23,9 @@ class Linear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return outputs, float32 (n, out_features), for inputs, float32 or bfloat16 (n, in_features)."""
-        if torch.onnx.is_in_onnx_export() or inputs.device.type != "cpu" or not HAS_ONEDNN:
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return super().forward(inputs)  # other runtimes know PyTorch's own layer
-        if len(inputs) < SMALLEST_BATCH:
+        if len(inputs) < SMALLEST_BATCH or inputs.device.type != "cpu" or not HAS_ONEDNN:
             return super().forward(inputs)
         outputs: Tensor = _OneDnnLinear.apply(inputs.to(torch.float32), self.weight, self.bias)  # type: ignore[no-untyped-call]
         return outputs
