@@ -148,6 +148,7 @@ def quick_settings(image_side: int, epochs: int, seed: int) -> tuple[ModelParams
     train = TrainParams(
         epochs=epochs,
         batch_size=BATCH_SIZE,
+        shards=1,
         shuffle=True,
         schedule="one_cycle",
         seed=seed,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mnist_pipeline.core.arrays import load_arrays, save_arrays
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.models.deskew import deskewed
 from mnist_pipeline.models.registry import build_network
 from mnist_pipeline.params.base import PositiveFloat, Section
@@ -97,7 +98,7 @@ class Classifier(nn.Module):
             return images
         if torch.compiler.is_exporting():
             return deskewed(images)
-        return torch.cat([deskewed(batch) for batch in torch.split(images, BATCH_SIZE)])
+        return torch.cat(threads.in_order(deskewed, torch.split(images, BATCH_SIZE)))
 
     def inputs(self, images: Tensor) -> Tensor:
         """Return the network's inputs, float32 (n, image_side²), for upright images, (n, image_side, image_side)."""
