@@ -150,7 +150,7 @@ def audit_hash(dataset: Dataset) -> str:
         save_dataset(paths["test"], [Block(labels, images, dataset.rows)], dataset.classes, relations.overlap)
         datasets = {split: load_dataset(path) for split, path in paths.items()}
         folds = stratified_folds(datasets["train"], 2)
-        _, of_test = predict_fold(paths["train"], paths["test"], folds, 1, 0)
+        _, of_test = predict_fold(datasets["train"], datasets["test"], folds, 1, 0)
         write_findings(Path(name) / "csv", audit(datasets, {"train": of_test, "test": of_test}))
         content = [datasets["train"].groups.tobytes(), datasets["test"].overlap.tobytes(), of_test.tobytes()]
         return hashlib.sha256(b"".join([*content, (Path(name) / "csv").read_bytes()])).hexdigest()

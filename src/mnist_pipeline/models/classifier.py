@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 import torch
@@ -25,6 +26,8 @@ BATCH_SIZE = 1000
 """Images that are deskewed or predicted at once."""
 
 MOST_WEIGHTS = 1 << 28  # 1 GB
+
+_seeding = Lock()  # torch's own generator is that of all threads
 
 DESCRIPTION = "classifier"
 """Name of the metadata of a model file: what the network is built from."""
@@ -146,7 +149,7 @@ def new_classifier(
     Raises:
         PipelineError: the network cannot be built for images of this side.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _seeding, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Classifier(image_side, classes, scaling, params, deskew)
 

@@ -84,7 +84,7 @@ class Shards:
         rows = torch.stack([torch.cat([each.flatten() for each in shard]) for shard in own])  # (own, n)
         every = rows.new_empty(self._number, rows.shape[1])
         with _connected():
-            distributed.all_gather_into_tensor(every, rows)
+            distributed.all_gather_single(every, rows)
         sizes = [each.numel() for each in own[0]]
         return [
             [part.view_as(like) for part, like in zip(torch.split(row, sizes), own[0], strict=True)] for row in every
