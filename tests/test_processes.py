@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from mnist_pipeline.data.dataset import save_dataset
 from tests.conftest import ROOT, make_block, synthetic_dataset
-from tests.repository import write_params
+from tests.repository import Repository, make_repository, write_params
 
 OUTPUTS = ("model", "steps", "history", "metrics", "validation", "examples")
 SETTINGS = {
@@ -137,16 +138,18 @@ def networks() -> Iterator[tuple[str, str]]:
             subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
+VARIABLES = {"WORLD_SIZE": "2", "MASTER_ADDR": "10.99.0.1", "MASTER_PORT": "29500", "GLOO_SOCKET_IFNAME": "cable"}
+
+
 @pytest.mark.slow
 def test_two_machines_write_the_files_of_one(training: Training, networks: tuple[str, str]) -> None:
     """The first writes them. A process with other settings is refused."""
     alone = training.run("alone")
-    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "10.99.0.1", "MASTER_PORT": "29500", "GLOO_SOCKET_IFNAME": "cable"}
 
     def run_both(*params: str) -> list[str]:
         both = [
             training.start(f"rank {rank}", *("ip", "netns", "exec", name, sys.executable), params=params[rank],
-                           RANK=str(rank), **variables)
+                           RANK=str(rank), **VARIABLES)
             for rank, name in enumerate(networks)
         ]  # fmt: skip
         return [running.communicate()[0] for running in both]
@@ -161,3 +164,28 @@ def test_two_machines_write_the_files_of_one(training: Training, networks: tuple
     assert "train: another process of this training has ended or cannot be reached" in first
     assert "train: the first process trains with other settings, data, code or packages than this one" in second
     assert training.outputs("rank 0") == alone
+
+
+@pytest.mark.slow
+def test_dvc_on_one_machine_and_make_worker_on_another(
+    tmp_path_factory: pytest.TempPathFactory, networks: tuple[str, str]
+) -> None:
+    """The commands of docs/reproducibility.md: the lock is that of one process."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "data", "second")]
+    first = make_repository(folders[0], folders[1])
+    first.run("dvc exp run -S train.shards=4 train && git commit -qam 'Four shards'")
+    lock = first.lock()
+    first.run(f"git clone -q . {folders[2]}/clone && cp -r .dvc/cache {folders[2]}/clone/.dvc/")
+    second = Repository(folders[2] / "clone")
+    second.run("dvc checkout data/prepared/train.safetensors models/params_checked")
+    (worker,) = re.findall(r"^worker:.*\n\t\$\(RUN\) (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    settings = " ".join(f"{name}={value}" for name, value in VARIABLES.items())
+    commands = "dvc repro --single-item --force train", worker
+    both = [
+        repository.start(f"ip netns exec {network} env {settings} RANK={rank} {command}")
+        for rank, (repository, network, command) in enumerate(zip((first, second), networks, commands, strict=True))
+    ]
+    said = [running.communicate()[0] for running in both]
+    assert [running.returncode for running in both] == [0, 0], said
+    assert first.lock() == lock
+    assert not (second.path / "models" / "classifier.safetensors").exists()

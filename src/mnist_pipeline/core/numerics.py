@@ -122,10 +122,9 @@ def configure(numerics: str, shards: int = 1) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep freed memory for the next layer, step or batch.
+    """Have glibc keep freed memory for the next step.
 
-    It would return some to the system after each, which then fills every page with zeros before it is used again: up
-    to a seventh of the time of a convolutional network.
+    It would return some to the system, which then fills every page with zeros before it is used again.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):

@@ -49,6 +49,7 @@ class Shards:
             raise PipelineError(f"train.shards must be a multiple of the {processes} processes, was {number}")
         self._number, self._own, self._first = number, number // processes, rank() * number // processes
         self._replicas = [network, *(_replica(network) for _ in range(self._own - 1))]
+        self._weights = [list(replica.parameters()) for replica in self._replicas]
         self._statistics = [[each for each in one.buffers() if each.is_floating_point()] for one in self._replicas]
 
     def backward(self, forward: Forward, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,16 +60,17 @@ class Shards:
         size, rest = divmod(len(labels), self._number)
         if self._number == 1 or rest or size < 2:
             return _backward(forward, self._replicas[0], inputs, labels)
-        for replica, statistics in zip(self._replicas[1:], self._statistics[1:], strict=True):
-            replica.zero_grad()
+        for weights, statistics in zip(self._weights[1:], self._statistics[1:], strict=True):
+            for weight in weights:
+                weight.grad = None
             if statistics:
                 torch._foreach_copy_(statistics, self._statistics[0])
         own = slice(self._first, self._first + self._own)
         pieces = self._replicas, torch.split(inputs, size)[own], torch.split(labels, size)[own]
         results = threads.in_order(partial(_backward, forward), *pieces)
         shards = [
-            [outputs, loss, *statistics, *(each.grad for each in replica.parameters() if each.grad is not None)]
-            for (loss, outputs), statistics, replica in zip(results, self._statistics, self._replicas, strict=True)
+            [outputs, loss, *statistics, *(each.grad for each in weights if each.grad is not None)]
+            for (loss, outputs), statistics, weights in zip(results, self._statistics, self._weights, strict=True)
         ]
         every = shards if self._own == self._number else self._exchange(shards)
         total = every[0][1:]
