@@ -47,10 +47,10 @@ class Training:
         """Change settings."""
         write_params(self.folder, SETTINGS | changes)
 
-    def start(self, name: str, *prefix: str, params: str = "params.yaml", **environment: str) -> subprocess.Popen[str]:
+    def start(self, name: str, *prefix: str, **environment: str) -> subprocess.Popen[str]:
         """Start the stage, by a command if one is given; its outputs go into a folder, checkpoints into another."""
         (self.folder / name).mkdir(exist_ok=True)
-        flags = [f"--params={params}", "--scratch=scratch", "--train=train"]
+        flags = ["--params=params.yaml", "--scratch=scratch", "--train=train"]
         flags += [f"--{output}={name}/{output}" for output in OUTPUTS]
         return subprocess.Popen(
             [*(prefix or (sys.executable,)), str(ROOT / "stages" / "train.py"), *flags],
@@ -138,54 +138,35 @@ def networks() -> Iterator[tuple[str, str]]:
             subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
-VARIABLES = {"WORLD_SIZE": "2", "MASTER_ADDR": "10.99.0.1", "MASTER_PORT": "29500", "GLOO_SOCKET_IFNAME": "cable"}
-
-
 @pytest.mark.slow
-def test_two_machines_write_the_files_of_one(training: Training, networks: tuple[str, str]) -> None:
-    """The first writes them. A process with other settings is refused."""
-    alone = training.run("alone")
-
-    def run_both(*params: str) -> list[str]:
-        both = [
-            training.start(f"rank {rank}", *("ip", "netns", "exec", name, sys.executable), params=params[rank],
-                           RANK=str(rank), **VARIABLES)
-            for rank, name in enumerate(networks)
-        ]  # fmt: skip
-        return [running.communicate()[0] for running in both]
-
-    said = run_both("params.yaml", "params.yaml")
-    assert training.outputs("rank 0") == alone, said
-    assert training.outputs("rank 1") == {}
-
-    shutil.copy(training.folder / "params.yaml", training.folder / "other.yaml")
-    training.set({"train.seed": 1})
-    first, second = run_both("params.yaml", "other.yaml")
-    assert "train: another process of this training has ended or cannot be reached" in first
-    assert "train: the first process trains with other settings, data, code or packages than this one" in second
-    assert training.outputs("rank 0") == alone
-
-
-@pytest.mark.slow
-def test_dvc_on_one_machine_and_make_worker_on_another(
+def test_two_machines_reproduce_the_lock_of_one_by_dvc_and_make_worker(
     tmp_path_factory: pytest.TempPathFactory, networks: tuple[str, str]
 ) -> None:
-    """The commands of docs/reproducibility.md: the lock is that of one process."""
+    """The commands of docs/reproducibility.md. A second machine with other settings is refused."""
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "data", "second")]
-    first = make_repository(folders[0], folders[1])
+    first, second = make_repository(folders[0], folders[1]), Repository(folders[2] / "clone")
     first.run("dvc exp run -S train.shards=4 train && git commit -qam 'Four shards'")
     lock = first.lock()
-    first.run(f"git clone -q . {folders[2]}/clone && cp -r .dvc/cache {folders[2]}/clone/.dvc/")
-    second = Repository(folders[2] / "clone")
+    first.run(f"git clone -q . {second.path} && cp -r .dvc/cache {second.path}/.dvc/")
     second.run("dvc checkout data/prepared/train.safetensors models/params_checked")
     (worker,) = re.findall(r"^worker:.*\n\t\$\(RUN\) (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    settings = " ".join(f"{name}={value}" for name, value in VARIABLES.items())
-    commands = "dvc repro --single-item --force train", worker
-    both = [
-        repository.start(f"ip netns exec {network} env {settings} RANK={rank} {command}")
-        for rank, (repository, network, command) in enumerate(zip((first, second), networks, commands, strict=True))
-    ]
-    said = [running.communicate()[0] for running in both]
-    assert [running.returncode for running in both] == [0, 0], said
+    variables = "WORLD_SIZE=2 MASTER_ADDR=10.99.0.1 MASTER_PORT=29500 GLOO_SOCKET_IFNAME=cable"
+
+    def run_both() -> tuple[list[str], list[int]]:
+        commands = ((first, "dvc repro --single-item --force train"), (second, worker))
+        both = [
+            repository.start(f"ip netns exec {networks[rank]} env {variables} RANK={rank} {command}")
+            for rank, (repository, command) in enumerate(commands)
+        ]
+        return [running.communicate()[0] for running in both], [running.returncode for running in both]
+
+    said, statuses = run_both()
+    assert statuses == [0, 0], said
     assert first.lock() == lock
     assert not (second.path / "models" / "classifier.safetensors").exists()
+
+    second.run("sed -i 's/seed: 0/seed: 1/' params.yaml")
+    said, statuses = run_both()
+    assert 0 not in statuses
+    assert "train: another process of this training has ended or cannot be reached" in said[0]
+    assert "train: the first process trains with other settings, data, code or packages than this one" in said[1]

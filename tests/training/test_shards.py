@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from torch.nn import functional as F  # noqa: N812 -- its customary name
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.numerics import threads
-from mnist_pipeline.training import batches, checkpoint
-from mnist_pipeline.training.checkpoint import Checkpoint
+from mnist_pipeline.training import batches
 from mnist_pipeline.training.loop import fit
 from mnist_pipeline.training.optimizers import make_optimizer, make_schedule
 from mnist_pipeline.training.shards import Shards
@@ -88,13 +86,6 @@ def test_the_number_of_threads_changes_no_bit(
         assert history == found[0][1]
 
 
-def test_another_number_of_shards_gives_other_bits_and_nearly_the_same_network(make_params: MakeParams) -> None:
-    """Without batch norm, the mean over shards is the mean over the batch."""
-    one, four = (weights_of(trained(make_params(SMALL | {"train.shards": each}), samples(128))[0]) for each in (1, 4))
-    assert not torch.equal(one, four)
-    torch.testing.assert_close(one, four, rtol=0, atol=1e-5)
-
-
 @pytest.mark.parametrize(("shards", "processes"), [(1, 2), (4, 3)])
 def test_processes_that_cannot_share_the_shards_equally_are_refused(
     monkeypatch: pytest.MonkeyPatch, shards: int, processes: int
@@ -103,9 +94,3 @@ def test_processes_that_cannot_share_the_shards_equally_are_refused(
     monkeypatch.setattr(distributed, "get_world_size", lambda: processes)
     with pytest.raises(PipelineError, match=rf"^train\.shards must be .* the {processes} processes, was {shards}$"):
         Shards(nn.Linear(1, 1), shards)
-
-
-def test_a_process_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "from_first", lambda _: ("1" * 32, None))
-    with pytest.raises(PipelineError, match="the first process trains with other settings, data, code or packages"):
-        Checkpoint(tmp_path, "0" * 32).load()

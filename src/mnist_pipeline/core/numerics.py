@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.hardware import has_bfloat16, supports_portable, usable_cores
@@ -32,7 +32,6 @@ from mnist_pipeline.core.hardware import has_bfloat16, supports_portable, usable
 if TYPE_CHECKING:
     import torch
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 ONE_THREAD = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -58,12 +57,12 @@ class Threads:
     def __init__(self) -> None:
         self.number = 1
 
-    def start(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
+    def start(self, function: Callable[..., R], *arguments: object) -> Callable[[], R]:
         """Have another thread compute something, if there is one; return a function that returns the result, once.
 
         What no thread has begun by then is computed by the one that asks, so that none waits for work that is not done.
         """
-        compute = partial(function, *args, **kwargs)
+        compute = partial(function, *arguments)
         if self.number == 1:
             return compute
         future = _pool(self.number - 1).submit(compute)
