@@ -38,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run the looks that the rung declares, and stop at the first that decides",
     )
     running.add_argument(
-        "--jobs",
-        type=_at_least_one,
-        default=usable_cores(),
-        metavar="N",
-        help="how many at once (default: one per core)",
+        "--jobs", type=_at_least_one, default=usable_cores(), metavar="N", help="how many at once (default: one a core)"
     )
     reporting = actions.add_parser(
         "report",

@@ -54,8 +54,7 @@ class Threads:
         number: how many, the one that asks included. 1 unless ``configure`` gives every library one thread.
     """
 
-    def __init__(self) -> None:
-        self.number = 1
+    number = 1
 
     def start(self, function: Callable[..., R], *arguments: object) -> Callable[[], R]:
         """Have another thread compute something, if there is one; return a function that returns the result, once.
@@ -75,14 +74,12 @@ class Threads:
 
     def one_ahead(self, function: Callable[..., R], *pieces: Iterable[object]) -> Iterator[R]:
         """Yield what ``map`` would; the next result is computed while one is used."""
-        result = None
+        results: list[Callable[[], R]] = []
         for each in zip(*pieces, strict=True):
-            following = self.start(function, *each)
-            if result is not None:
-                yield result()
-            result = following
-        if result is not None:
-            yield result()
+            results.append(self.start(function, *each))
+            if len(results) == 2:
+                yield results.pop(0)()
+        yield from (result() for result in results)
 
 
 threads = Threads()

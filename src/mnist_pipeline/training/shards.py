@@ -25,8 +25,7 @@ T = TypeVar("T")
 Forward = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From a network, inputs and labels, (b,), to the mean loss, (), and the outputs, (b, classes)."""
 
-PATIENCE = timedelta(minutes=5)
-"""How long a process waits for another one."""
+PATIENCE = timedelta(minutes=5)  # with other processes
 
 
 class Shards:
@@ -40,13 +39,15 @@ class Shards:
             one shard.
 
     Raises:
-        PipelineError: the processes cannot have equally many shards.
+        PipelineError: several processes cannot have equally many shards, or train on a GPU.
     """
 
     def __init__(self, network: nn.Module, number: int) -> None:
         processes = distributed.get_world_size() if distributed.is_initialized() else 1
         if number % processes:
             raise PipelineError(f"train.shards must be a multiple of the {processes} processes, was {number}")
+        if processes > 1 and next(network.parameters()).device.type != "cpu":
+            raise PipelineError("several processes train on CPUs only; use runtime.device: cpu")
         self._number, self._own, self._first = number, number // processes, rank() * number // processes
         self._replicas = [network, *(_replica(network) for _ in range(self._own - 1))]
         self._weights = [list(replica.parameters()) for replica in self._replicas]
@@ -69,7 +70,7 @@ class Shards:
         pieces = self._replicas, torch.split(inputs, size)[own], torch.split(labels, size)[own]
         results = threads.in_order(partial(_backward, forward), *pieces)
         shards = [
-            [outputs, loss, *statistics, *(each.grad for each in weights if each.grad is not None)]
+            [outputs, loss, *statistics, *(weight.grad for weight in weights if weight.grad is not None)]
             for (loss, outputs), statistics, weights in zip(results, self._statistics, self._weights, strict=True)
         ]
         every = shards if self._own == self._number else self._exchange(shards)
