@@ -50,7 +50,13 @@ PARTS = {
 
 PRODUCT = 1024  # rows and columns
 EPOCHS = {"cnn-10s": 2, "cnn-2min": 2}
-SHARDS, SEEDS = (1, 2, 4), 5
+VARIANTS: dict[str, dict[str, Any]] = {
+    "batches of 64, 1 shard": {"train.batch_size": 64, "optimizers.sgd.learning_rate": 0.1, "train.shards": 1},
+    **{f"batches of 128, {number} shards": {"train.shards": number} for number in (1, 2, 4)},
+}
+"""The settings before there were shards, and those of the presets by number of shards."""
+
+SEEDS = 5
 HELD_OUT, SPLIT = 20_000, 12345
 """Validation rows, the same for all seeds, and the seed that chooses them."""
 
@@ -102,10 +108,7 @@ def timed(name: str, rows: int) -> dict[str, Any]:
 
 
 def ghost_norm() -> dict[str, Any]:
-    """Validation errors by number of shards, five seeds each, and the two-way test against one shard.
-
-    The presets are cnn-10s and, for two epochs, cnn-2min; one run on each of two cores.
-    """
+    """Validation errors of two presets by batch size and number of shards, two runs at a time; and the two-way test."""
     import numpy as np
 
     from mnist_pipeline.experiments.significance import compare_scores
@@ -114,10 +117,10 @@ def ghost_norm() -> dict[str, Any]:
     for core in (0, 1):
         cores.put(core)
 
-    def wrong(run: tuple[str, int, int]) -> NDArray[np.float64]:
+    def correct(run: tuple[str, str, int]) -> NDArray[np.float64]:
         core = cores.get()
-        name, number, seed = run
-        changes = overrides_of(name) | {"train.shards": number, "train.seed": seed, "train.epochs": EPOCHS[name]}
+        name, variant, seed = run
+        changes = overrides_of(name) | VARIANTS[variant] | {"train.seed": seed, "train.epochs": EPOCHS[name]}
         command = worker_command(changes | {"runtime.numerics": "portable"}, 0)
         ran = run_measured(*command, cores=1, first=core)
         cores.put(core)
@@ -126,18 +129,18 @@ def ghost_norm() -> dict[str, Any]:
         scores[json.loads(ran.output)] = 0.0
         return scores
 
-    runs = [(name, number, seed) for name in EPOCHS for number in SHARDS for seed in range(SEEDS)]
+    runs = [(name, variant, seed) for name in EPOCHS for variant in VARIANTS for seed in range(SEEDS)]
     with ThreadPoolExecutor(2) as pool:
-        scores = dict(zip(runs, pool.map(wrong, runs), strict=True))
-    found: dict[str, Any] = {name: [] for name in EPOCHS}
+        scores = dict(zip(runs, pool.map(correct, runs), strict=True))
+    found: dict[str, Any] = {name: {} for name in EPOCHS}
     for name in EPOCHS:
-        one, *others = (np.stack([scores[name, number, seed] for seed in range(SEEDS)]) for number in SHARDS)
-        for number, side in zip(SHARDS, (one, *others), strict=True):
-            row: dict[str, Any] = {"shards": number, "errors": (HELD_OUT - side.sum(axis=1)).tolist()}
-            if side is not one:
-                test = compare_scores(one, side)
-                row |= {"difference": test.difference, "interval": test.interval(), "p": test.p}
-            found[name].append(row)
+        sides = [np.stack([scores[name, variant, seed] for seed in range(SEEDS)]) for variant in VARIANTS]
+        for variant, side in zip(VARIANTS, sides, strict=True):
+            test = compare_scores(sides[0], side)
+            found[name][variant] = {
+                "errors": (HELD_OUT - side.sum(axis=1)).tolist(),
+                "difference": test.difference, "interval": test.interval(), "p": test.p,
+            }  # fmt: skip
     return found
 
 
