@@ -48,9 +48,13 @@ def main() -> None:
     )
     check_batch_size(params.train.batch_size, len(train_rows))
     train, validation = to_samples(dataset, train_rows), to_samples(dataset, validation_rows)
-    scaling = scaling_of(train, params.data.scaling)
     classifier = new_classifier(
-        dataset.images.shape[1], dataset.classes, scaling, params.model, params.train.seed, params.data.deskew
+        dataset.images.shape[1],
+        dataset.classes,
+        scaling_of(train, params.data.scaling),
+        params.model,
+        params.train.seed,
+        params.data.deskew,
     )
     classifier.to(numerics.device(params.runtime.device))
     checkpoint = checkpoint_for(args.scratch, params, args.train)

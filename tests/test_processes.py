@@ -20,7 +20,7 @@ from mnist_pipeline.data.dataset import save_dataset
 from tests.conftest import ROOT, make_block, synthetic_dataset
 from tests.repository import Repository, make_repository, write_params
 
-OUTPUTS = ("model", "steps", "history", "metrics", "validation", "examples")
+OUTPUTS = ("model", "steps", "history", "metrics", "details", "validation", "examples")
 SETTINGS = {
     "model.architecture": "cnn",
     "model.cnn.channels": [[4], [6, 8]],
