@@ -121,21 +121,18 @@ def test_a_killed_training_is_resumed_by_other_numbers_of_threads_and_processes(
 @pytest.fixture
 def networks() -> Iterator[tuple[str, str]]:
     """Two network namespaces, as two machines, with a cable between them: 10.99.0.1 and 10.99.0.2."""
-    names = f"shards-{os.getpid()}-1", f"shards-{os.getpid()}-2"
     if shutil.which("ip") is None or os.geteuid() != 0:
         pytest.skip("network namespaces need the package iproute2, and to be root")
-    commands = [f"ip netns add {name}" for name in names]
-    commands.append(f"ip link add cable netns {names[0]} type veth peer name cable netns {names[1]}")
-    for number, name in enumerate(names, start=1):
-        commands.append(f"ip -n {name} addr add 10.99.0.{number}/24 dev cable")
-        commands += [f"ip -n {name} link set {device} up" for device in ("lo", "cable")]
+    one, two = (f"shards-{os.getpid()}-{number}" for number in (1, 2))
+    commands = f"ip netns add {one}; ip netns add {two}; ip link add cable netns {one} type veth peer cable netns {two}"
+    for number, name in enumerate((one, two), start=1):
+        commands += f"; ip -n {name} addr add 10.99.0.{number}/24 dev cable"
+        commands += f"; ip -n {name} link set lo up; ip -n {name} link set cable up"
     try:
-        for command in commands:
-            subprocess.run(command.split(), check=True)
-        yield names
+        subprocess.run(f"set -e; {commands}", shell=True, check=True)
+        yield one, two
     finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "delete", name], check=False)
+        subprocess.run(f"ip netns delete {one}; ip netns delete {two}", shell=True, check=False)
 
 
 @pytest.mark.slow
