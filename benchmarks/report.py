@@ -109,7 +109,7 @@ def shard_lines(found: dict[str, Any]) -> list[str]:
             return f"{100 * statistics.median(each[contender]['share'] for each in rounds):.0f} %"
 
         one, two = "portable, 1 core", "portable, 2 cores"
-        plain = name == "default"
+        plain = name.startswith("default")
         parts = ", ".join(f"{part} {100 * part_share:.0f} %" for part, part_share in result["parts"].items())
         lines += [
             f"| `{name}`: training time, portable numerics: ratio to fast limited to AVX2, to fast, on two cores | "
