@@ -55,7 +55,7 @@ def fit(
             steps = []
             for inputs, labels in block.batches(params.batch_size):  # (b, side²), (b,)
                 optimizer.zero_grad()
-                steps.append(shards.backward(forward, inputs, labels))
+                steps.append(shards.backward(forward, inputs, labels))  # (), (b, classes)
                 optimizer.step()
                 schedule.step()
             state.record(steps, block.labels)
