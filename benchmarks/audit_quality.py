@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -17,8 +16,8 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.processes import ARRAYS, ROOT, folder, run_measured, run_python, stage_command
 from mnist_pipeline.audit.images import repeated_images, similar_images
-from mnist_pipeline.audit.labels import flag_labels, out_of_fold_probabilities
-from mnist_pipeline.core.numerics import PORTABLE_ENVIRONMENT
+from mnist_pipeline.audit.labels import flag_labels
+from mnist_pipeline.core.arrays import load_arrays
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.data.corrections import read_corrections
 from mnist_pipeline.data.csv import Block
@@ -89,10 +88,28 @@ def wrong_labels(kind: str, rate: float) -> dict[str, Any]:
     }
 
 
+PREDICT = """
+import sys
+from pathlib import Path
+from mnist_pipeline.core import numerics
+numerics.configure("portable")
+from mnist_pipeline.audit.labels import out_of_fold_probabilities
+from mnist_pipeline.core.arrays import save_arrays
+from mnist_pipeline.data.dataset import load_dataset
+train, test, out = map(Path, sys.argv[1:4])
+of_train, of_test = out_of_fold_probabilities(load_dataset(train), load_dataset(test), *map(int, sys.argv[4:]))
+save_arrays(out, {"train": of_train, "test": of_test})
+"""
+
+
 def _predictions(train: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    os.environ.update(PORTABLE_ENVIRONMENT)  # for the processes of the folds
+    """Predict as the audit does, in a process with its numerics."""
     params = read_yaml(ROOT / "params.yaml")["audit"]
-    return out_of_fold_probabilities(train, ARRAYS["test"], params["folds"], params["steps"])
+    with folder() as here:
+        path = here / "probabilities.safetensors"
+        run_python("-c", PREDICT, train, ARRAYS["test"], path, str(params["folds"]), str(params["steps"]))
+        found = load_arrays(path, "probabilities", ["train", "test"]).arrays
+    return found["train"], found["test"]
 
 
 def images() -> dict[str, Any]:

@@ -62,6 +62,7 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| training time, portable numerics: ratio to fast, on two cores | ≤ 4 | {spread(ratios, 2)}; "
             f"{statistics.mean(portable):.1f} s, {statistics.mean(fast):.1f} s |"
         )
+    lines += shard_lines(found) + ghost_norm_lines(found)
     if "matrix_product" in found:
         mkl, onednn = found["matrix_product"]["mkl"], found["matrix_product"]["onednn"]
         lines.append(
@@ -92,6 +93,53 @@ def figures_table(found: dict[str, Any]) -> str:
     lines += growth_lines(found)
     lines += ladder_lines(found)
     return "\n".join([*lines, "", *machines(found)])
+
+
+def shard_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about the time of training by numerics and cores, and the share of the matrix-product peak."""
+    lines = []
+    for name, result in found.get("shards", {}).items():
+        if name == "environment":
+            continue
+        rounds = result["rounds"]
+
+        def ratio(one: str, other: str, rounds: list[Any] = rounds) -> str:
+            return f"{statistics.median(each[one]['seconds'] / each[other]['seconds'] for each in rounds):.2f}"
+
+        def share(contender: str, rounds: list[Any] = rounds) -> str:
+            return f"{100 * statistics.median(each[contender]['share'] for each in rounds):.0f} %"
+
+        one, two = "portable, 1 core", "portable, 2 cores"
+        plain = name.startswith("default")
+        parts = ", ".join(f"{part} {100 * part_share:.0f} %" for part, part_share in result["parts"].items())
+        lines += [
+            f"| `{name}`: training time, portable numerics: ratio to fast limited to AVX2, to fast, on two cores | "
+            f"{'≤ 1.5' if plain else '≤ 1.2'} | {ratio(two, 'fast, AVX2')}, {ratio(two, 'fast')} "
+            f"(medians, n = {len(rounds)}) |",
+            f"| `{name}`, portable: ratio of one core to two | {'' if plain else '≥ 1.7'} | {ratio(one, two)} |",
+            f"| `{name}`: share of the machine's matrix-product peak: portable on one core, on two, fast, in shards "
+            f"| ≥ 50 % | {share(one)}, {share(two)}, {share('fast')}, {share('fast, in shards')} |",
+            f"| `{name}`, portable on one core: CPU time by part | | {parts} |",
+        ]
+    return lines
+
+
+def ghost_norm_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about the accuracy by batch size and number of shards."""
+    lines = []
+    for name, variants in found.get("ghost_norm", {}).items():
+        if name == "environment":
+            continue
+        said: list[str] = []
+        for variant, result in variants.items():
+            low, high = (100 * bound for bound in result["interval"])
+            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2f}"
+            said.append(f"{variant}: {spread(result['errors'], 1)}{test if said else ''}")
+        lines.append(
+            f"| `{name}`, two epochs: errors on 20,000 validation rows, and the two-way test against the first "
+            f"| within ±0.1 | {'; '.join(said)} |"
+        )
+    return lines
 
 
 def worded(name: str) -> str:

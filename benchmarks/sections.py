@@ -32,6 +32,7 @@ from benchmarks.processes import (
     train_and_evaluate,
 )
 from benchmarks.results import RESULTS, environment, read_results, settings_digest, write_results
+from benchmarks.shards import ghost_norm, shards
 from benchmarks.verdicts import verdicts
 from mnist_pipeline.core.arrays import load_arrays
 from mnist_pipeline.figures.style import save_figure
@@ -432,6 +433,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         data,
         experiment,
         fresh_clone,
+        ghost_norm,
         growth,
         matrix_product,
         nothing_to_do,
@@ -440,6 +442,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         pictures,
         presets,
         queue_cost,
+        shards,
         tutorial,
         twenty_runs,
         verdicts,

@@ -19,7 +19,7 @@ def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
-    numerics.configure("portable")  # before NumPy and torch are imported; inherited by the processes of the folds
+    numerics.configure("portable")  # before NumPy and torch are imported
     from mnist_pipeline.audit.audit import audit
     from mnist_pipeline.audit.findings import count, warnings, write_findings
     from mnist_pipeline.audit.gallery import draw_suspects
@@ -29,7 +29,8 @@ def main() -> None:
     from mnist_pipeline.figures.style import save_figure
 
     datasets = {"train": load_dataset(args.train), "test": load_dataset(args.test)}
-    train, test = out_of_fold_probabilities(args.train, args.test, params.audit.folds, params.audit.steps)
+    folds, steps = params.audit.folds, params.audit.steps
+    train, test = out_of_fold_probabilities(datasets["train"], datasets["test"], folds, steps)
     findings = audit(datasets, {"train": train, "test": test})
     write_findings(args.findings, findings)
     write_json(args.metrics, count(findings))

@@ -24,7 +24,7 @@ def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
-    numerics.configure(params.runtime.numerics)  # before NumPy and torch are imported
+    numerics.configure(params.runtime.numerics, params.train.shards)  # before NumPy and torch are imported
     from dataclasses import astuple, fields
 
     from mnist_pipeline.core.arrays import save_arrays
@@ -37,23 +37,33 @@ def main() -> None:
     from mnist_pipeline.training.batches import check_batch_size, to_samples
     from mnist_pipeline.training.checkpoint import checkpoint_for
     from mnist_pipeline.training.loop import fit
-    from mnist_pipeline.training.scoring import fit_temperature
+    from mnist_pipeline.training.losses import fit_temperature
+    from mnist_pipeline.training.shards import joined_processes
     from mnist_pipeline.training.state import Epoch, Step
     from mnist_pipeline.training.summary import augmented_examples, scaling_of, summarise
 
     dataset = load_dataset(args.train)
-    size = params.data.validation_size
-    train_rows, validation_rows = stratified_split(dataset.labels, size, params.train.seed, dataset.groups)
+    train_rows, validation_rows = stratified_split(
+        dataset.labels, params.data.validation_size, params.train.seed, dataset.groups
+    )
     check_batch_size(params.train.batch_size, len(train_rows))
     train, validation = to_samples(dataset, train_rows), to_samples(dataset, validation_rows)
-    scaling = scaling_of(train, params.data.scaling)
-    side, deskew = dataset.images.shape[1], params.data.deskew
-    classifier = new_classifier(side, dataset.classes, scaling, params.model, params.train.seed, deskew)
+    classifier = new_classifier(
+        dataset.images.shape[1],
+        dataset.classes,
+        scaling_of(train, params.data.scaling),
+        params.model,
+        params.train.seed,
+        params.data.deskew,
+    )
     classifier.to(numerics.device(params.runtime.device))
     checkpoint = checkpoint_for(args.scratch, params, args.train)
     mixed_precision = numerics.uses_mixed_precision(params.runtime.numerics, params.runtime.device)
     started = time.perf_counter()
-    history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint, mixed_precision)
+    with joined_processes() as first:
+        history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint, mixed_precision)
+    if not first:
+        return
 
     outputs = predict(classifier, validation.images)  # (n, classes)
     if params.train.temperature_scaling:

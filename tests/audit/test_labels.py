@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from mnist_pipeline.audit import labels as audit_labels
 from mnist_pipeline.audit.labels import out_of_fold_probabilities, stratified_folds, suspected_labels
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.data.dataset import Dataset, save_dataset
+from mnist_pipeline.core.numerics import threads
+from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.models.classifier import Classifier
 from mnist_pipeline.models.prediction import predict
-from tests.conftest import make_block, synthetic_dataset
+from tests.conftest import synthetic_dataset
 
 CLASSES = ("a", "b", "c", "d")
 GROUPS = np.repeat(np.arange(40, dtype=np.int32), 3)
@@ -85,43 +84,25 @@ def test_folds_have_each_class_in_proportion_and_groups_stay_whole(folds: int) -
     assert np.bincount(fold, minlength=folds).min() > 60 // folds
 
 
-class InThisProcess:
-    """As ProcessPoolExecutor, without processes."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def map(self, function: Callable[..., Any], values: range) -> Iterator[Any]:
-        return map(function, values)
-
-
 @pytest.fixture
-def saved(tmp_path: Path) -> tuple[Dataset, Dataset, Path, Path]:
-    """Training images in groups of three, test images, and the files of both."""
+def grouped() -> tuple[Dataset, Dataset]:
+    """Training images in groups of three, and test images."""
     train, test = synthetic_dataset(120, classes=CLASSES), synthetic_dataset(40, classes=CLASSES, seed=1)
-    paths = tmp_path / "train", tmp_path / "test"
-    save_dataset(paths[0], [make_block(train.labels, train.images)], CLASSES, lambda _: {"groups": GROUPS})
-    save_dataset(paths[1], [make_block(test.labels, test.images)], CLASSES)
-    return train, test, *paths
+    return replace(train, groups=GROUPS), test
 
 
 def test_no_network_saw_an_image_that_it_predicts_nor_one_of_its_group(
-    saved: tuple[Dataset, Dataset, Path, Path], monkeypatch: pytest.MonkeyPatch
+    grouped: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, test, train_path, test_path = saved
+    train, test = grouped
     place = {image.tobytes(): row for row, image in enumerate(train.images)}
     trained: list[tuple[Classifier, set[int]]] = []
 
     def fit(classifier: Classifier, samples: Any, *_: Any) -> None:
         trained.append((classifier, {place[image.numpy().tobytes()] for image in samples.images}))
 
-    monkeypatch.setattr(audit_labels, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr("mnist_pipeline.training.loop.fit", fit)
-    found, of_test = out_of_fold_probabilities(train_path, test_path, folds=3, steps=20)
+    found, of_test = out_of_fold_probabilities(train, test, folds=3, steps=20)
     assert len(trained) == 3
     every = [
         classifier.probabilities(predict(classifier, torch.from_numpy(np.concatenate([train.images, test.images]))))
@@ -134,20 +115,18 @@ def test_no_network_saw_an_image_that_it_predicts_nor_one_of_its_group(
     np.testing.assert_allclose(of_test, torch.stack(every)[:, 120:].mean(dim=0), atol=1e-6)
 
 
-def test_a_training_set_of_a_single_group_is_refused(
-    saved: tuple[Dataset, Dataset, Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train, _, train_path, test_path = saved
-    together = {"groups": np.zeros(120, np.int32)}
-    save_dataset(train_path, [make_block(train.labels, train.images)], CLASSES, lambda _: together)
-    monkeypatch.setattr(audit_labels, "ProcessPoolExecutor", InThisProcess)
+def test_a_training_set_of_a_single_group_is_refused(grouped: tuple[Dataset, Dataset]) -> None:
+    train, test = grouped
     with pytest.raises(PipelineError, match="group"):
-        out_of_fold_probabilities(train_path, test_path, folds=2, steps=20)
+        out_of_fold_probabilities(replace(train, groups=np.zeros(120, np.int32)), test, folds=2, steps=20)
 
 
-@pytest.mark.slow  # processes that import PyTorch
-def test_the_number_of_processes_makes_no_difference(saved: tuple[Dataset, Dataset, Path, Path]) -> None:
-    *_, train, test = saved
-    one, two = (out_of_fold_probabilities(train, test, 2, 1, workers) for workers in (1, 2))
-    for first, second in zip(one, two, strict=True):
-        assert first.tobytes() == second.tobytes()
+def test_the_number_of_threads_makes_no_difference(
+    grouped: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for number in (1, 4):
+        monkeypatch.setattr(threads, "number", number)
+        found.append(out_of_fold_probabilities(*grouped, folds=4, steps=20))
+    for one, four in zip(*found, strict=True):
+        assert one.tobytes() == four.tobytes()

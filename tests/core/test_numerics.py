@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
 
 from mnist_pipeline.core import numerics
-from mnist_pipeline.core.numerics import PORTABLE_ENVIRONMENT
+from mnist_pipeline.core.numerics import ONE_THREAD, PORTABLE_ENVIRONMENT, Threads
 
 
 @pytest.fixture
@@ -19,6 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment of a process that has imported neither NumPy nor torch."""
     for name in ("numpy", "torch"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(numerics.threads, "number", 1)
     variables = {"OMP_NUM_THREADS": "8"}
     monkeypatch.setattr(numerics, "os", SimpleNamespace(environ=variables))
     return variables
@@ -29,6 +32,19 @@ def test_fast_and_mixed_set_nothing(environment: dict[str, str], monkeypatch: py
     monkeypatch.setitem(sys.modules, "numpy", sys)
     numerics.configure(name)
     assert environment == {"OMP_NUM_THREADS": "8"}
+    assert numerics.threads.number == 1
+
+
+@pytest.mark.parametrize(("wanted", "number"), [("8", 8), ("1", 1), ("0", 3), ("4,2", 3), ("", 3)])
+@pytest.mark.parametrize(("name", "shards"), [("portable", 1), ("fast", 2)])
+def test_libraries_get_one_thread_and_we_as_many_as_are_wanted_or_as_there_are_cores(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str, shards: int, wanted: str, number: int
+) -> None:
+    monkeypatch.setattr(numerics, "usable_cores", lambda: 3)
+    environment["OMP_NUM_THREADS"] = wanted
+    numerics.configure(name, shards)
+    assert numerics.threads.number == number
+    assert environment == (PORTABLE_ENVIRONMENT if name == "portable" else ONE_THREAD)
 
 
 @pytest.mark.parametrize("imported", ["numpy", "torch", "numpy and torch"])
@@ -66,6 +82,29 @@ def test_training_uses_mixed_precision_where_it_is_chosen_and_supported(
     assert capsys.readouterr().err == ""
     assert numerics.uses_mixed_precision("mixed", "cpu") is supported
     assert ("training in float32" in capsys.readouterr().err) is not supported
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_threads_give_results_in_order_whichever_is_ready_first(number: int) -> None:
+    threads = Threads()
+    threads.number = number
+
+    def double(each: int, inner: bool = True) -> int:
+        time.sleep(0.002 * (7 - each % 7))
+        return sum(threads.in_order(double, [each] * 3, [False] * 3)) - 4 * each if inner else 2 * each
+
+    for method in (threads.in_order, threads.one_ahead):
+        assert list(method(double, range(12))) == [2 * each for each in range(12)]
+    with pytest.raises(ZeroDivisionError):
+        threads.in_order(lambda each: 1 // (5 - each), range(12))
+
+
+def test_the_next_result_is_computed_while_one_is_used() -> None:
+    threads, begun = Threads(), [Event() for _ in range(3)]
+    threads.number = 2
+    for number, _ in enumerate(threads.one_ahead(lambda each: begun[each].set(), range(3))):
+        assert begun[min(number + 1, 2)].wait(timeout=10)
+        assert not any(each.is_set() for each in begun[number + 2 :])
 
 
 PROBE = """

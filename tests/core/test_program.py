@@ -23,13 +23,16 @@ def main():
 {run}
 """
 
+THREAD = "from mnist_pipeline.core.numerics import threads as t; t.number = 2; t.start(__import__('time').sleep, 999)"
+STOPPED = "\ntrain: interrupted; run `dvc repro` to continue\n"
+
 
 def run(tmp_path: Path, body: str, how: str = "run_stage(main)", stdout: int = subprocess.PIPE) -> Any:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT.format(body=body, run=how), "utf-8")
-    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    env = os.environ | {"PYTHONUNBUFFERED": ""}
     return subprocess.run(
-        [sys.executable, script], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=buffered
+        [sys.executable, script], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=env, timeout=60
     )
 
 
@@ -41,9 +44,10 @@ def run(tmp_path: Path, body: str, how: str = "run_stage(main)", stdout: int = s
         ("raise SourceError('a.csv: no')", "run_stage(main)", 1, "train: a.csv: no\n"),
         ("open('/no/file')", "run_stage(main)", 1, "train: [Errno 2] No such file or directory: '/no/file'\n"),
         ("raise KeyboardInterrupt", "run_program('mnist', main)", 130, "\nmnist: interrupted\n"),
-        ("raise KeyboardInterrupt", "run_stage(main)", 130, "\ntrain: interrupted; run `dvc repro` to continue\n"),
+        ("raise KeyboardInterrupt", "run_stage(main)", 130, STOPPED),
+        (f"{THREAD}; raise KeyboardInterrupt", "run_stage(main)", 130, STOPPED),
     ],
-    ids=["success", "error", "error of a stage", "OSError", "Ctrl-C", "Ctrl-C in a stage"],
+    ids=["success", "error", "error of a stage", "OSError", "Ctrl-C", "Ctrl-C in a stage", "Ctrl-C, a thread at work"],
 )
 def test_an_error_is_a_message_and_a_status(tmp_path: Path, body: str, how: str, status: int, message: str) -> None:
     ended = run(tmp_path, body, how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,15 @@ def test_the_seed_determines_the_weights_and_torchs_generator_stays_as_it_was() 
 
     assert torch.equal(weights(7, before=1), weights(7, before=2))
     assert not torch.equal(weights(7, before=1), weights(8, before=1))
+
+
+def test_threads_do_not_mix_their_initial_weights() -> None:
+    def weights(seed: int) -> list[float]:
+        params = model_params(mlp={"hidden_units": [500], "layer_norm": True})
+        return [each.sum().item() for each in new_classifier(SIDE, CLASSES, UNIT, params, seed).parameters()]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(weights, range(100))) == [weights(seed) for seed in range(100)]
 
 
 @pytest.mark.parametrize("deskew", [False, True])

@@ -35,8 +35,9 @@ def test_an_unknown_key_is_an_error(params_content: dict[str, Any], name: str) -
         (
             {},
             {"data.validation_size", "model.mlp.layer_norm", "optimizers.sgd.momentum"},
-            {"data.dataset", "data.deskew", "model.test_time_shift", "train.augmentation.shift", "plot.mistakes"},
+            {"data.dataset", "data.deskew", "model.test_time_shift", "train.augmentation.shift", "train.shards"},
         ),
+        ({"train.shards": 2}, {"train.shards"}, {"plot.mistakes"}),
         ({"data.deskew": True}, {"data.deskew"}, set()),
         ({"model.test_time_shift": 1}, {"model.test_time_shift"}, set()),
         ({"model.architecture": "cnn"}, {"model.cnn.kernel_size", "train.epochs"}, {"model.mlp.layer_norm"}),

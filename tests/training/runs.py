@@ -14,7 +14,7 @@ from mnist_pipeline.params.schema import Params
 from mnist_pipeline.training.batches import Samples, to_samples
 from mnist_pipeline.training.checkpoint import Checkpoint
 from mnist_pipeline.training.loop import fit
-from mnist_pipeline.training.scoring import loss_and_accuracy
+from mnist_pipeline.training.losses import loss_and_accuracy
 from mnist_pipeline.training.state import History
 from tests.conftest import DIGITS, synthetic_dataset
 

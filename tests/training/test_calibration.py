@@ -15,7 +15,7 @@ from torch import Tensor
 from mnist_pipeline.models.classifier import UNIT, Classifier, load_classifier, new_classifier, save_classifier
 from mnist_pipeline.models.prediction import predict
 from mnist_pipeline.params.schema import Params
-from mnist_pipeline.training.scoring import fit_temperature
+from mnist_pipeline.training.losses import fit_temperature
 from tests.conftest import DIGITS, synthetic_dataset
 
 IMAGES = synthetic_dataset(50).images

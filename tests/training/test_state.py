@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.training import batches
 from mnist_pipeline.training.checkpoint import Checkpoint, Saved
 from tests.training.runs import CNN, NOTHING, SMALL, MakeParams, samples, score, trained, weights_of
@@ -47,6 +48,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "no momentum": {"optimizers.sgd.momentum": 0.0, "optimizers.sgd.nesterov": False},
     "in the order of the file": {"train.shuffle": False},
     "cnn, augmented": {**CNN, "train.augmentation.shift": 1, "train.augmentation.elastic_alpha": 8},
+    "cnn, four shards": {**CNN, "train.shards": 4},
 }
 
 
@@ -69,6 +71,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     with pytest.raises(Killed):
         trained(params, *data, Interrupting(tmp_path, saves))
     assert "resuming" not in capsys.readouterr().err
+    monkeypatch.setattr(threads, "number", 3)  # by another number of threads
     resumed, resumed_history = trained(params, *data, Checkpoint(tmp_path, KEY))
     assert f"train: resuming at {place}\n" in capsys.readouterr().err
     assert resumed_history == history

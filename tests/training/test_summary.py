@@ -13,7 +13,7 @@ from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.models import prediction
 from mnist_pipeline.models.classifier import UNIT, Scaling
 from mnist_pipeline.models.prediction import predict
-from mnist_pipeline.training import scoring
+from mnist_pipeline.training import losses
 from mnist_pipeline.training.batches import Samples, upright_samples
 from mnist_pipeline.training.loop import fit
 from mnist_pipeline.training.state import Epoch, History, Step
@@ -22,7 +22,7 @@ from tests.training.runs import NOTHING, SMALL, MakeParams, samples, score, trai
 
 
 def test_a_score_is_the_mean_over_all_samples(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (scoring, prediction):
+    for module in (losses, prediction):
         monkeypatch.setattr(module, "BATCH_SIZE", 7)
     validation = samples(24, seed=1)
     classifier, history = trained(make_params({**SMALL, "train.epochs": 1}), samples(20), validation)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from functools import partial
-from multiprocessing import get_context, parent_process
-from pathlib import Path
-from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.audit.findings import Finding
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.data.dataset import Dataset, load_dataset
+from mnist_pipeline.core.numerics import threads
+from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.params.model import CnnParams, ModelParams, OptimizersParams
 from mnist_pipeline.params.run import AugmentationParams, TrainParams
 
@@ -31,7 +25,7 @@ LEAST_SIDE = 3  # of an image at the last group of convolutions
 
 
 def out_of_fold_probabilities(
-    train: Path, test: Path, folds: int, steps: int, workers: int | None = None
+    train: Dataset, test: Dataset, folds: int, steps: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Predict every image by networks that were not trained on it, nor on one of its group.
 
@@ -39,11 +33,10 @@ def out_of_fold_probabilities(
     test images by the mean over all these networks.
 
     Args:
-        train: the training arrays.
-        test: the test arrays.
+        train: the training set.
+        test: the test set.
         folds: how many.
         steps: of each training, rounded to whole epochs.
-        workers: processes; by default one for each CPU that this process may use.
 
     Returns:
         The probability of each class: of the training images, (n, classes), and of the test images, (m, classes).
@@ -51,34 +44,15 @@ def out_of_fold_probabilities(
     Raises:
         PipelineError: all training images are of one group.
     """
-    dataset = load_dataset(train)
-    fold_of_row = stratified_folds(dataset, folds)
+    fold_of_row = stratified_folds(train, folds)
     if len(np.unique(fold_of_row)) < 2:
         raise PipelineError("all training images are of one group; cross-validation needs images of two or more groups")
-    train_probabilities = np.zeros((len(dataset.labels), len(dataset.classes)))
-    test_sum = np.zeros((len(load_dataset(test).labels), len(dataset.classes)))
-    processes = min(folds, workers or len(os.sched_getaffinity(0)))
+    train_probabilities, test_sum = (np.zeros((len(each.labels), len(each.classes))) for each in (train, test))
     predict = partial(predict_fold, train, test, fold_of_row, steps)
-    with ExitStack() as stack:
-        run: Callable[..., Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]] = map
-        if processes > 1:
-            pool = ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent)
-            run = stack.enter_context(pool).map
-        for fold, (held_out, of_test) in enumerate(run(predict, range(folds))):
-            train_probabilities[fold_of_row == fold] = held_out
-            test_sum += of_test
+    for fold, (held_out, of_test) in enumerate(threads.in_order(predict, range(folds))):
+        train_probabilities[fold_of_row == fold] = held_out
+        test_sum += of_test
     return train_probabilities, test_sum / folds
-
-
-def _end_with_parent() -> None:
-    """End this process of a pool as soon as the process that started it has ended, however that ended."""
-
-    def watch() -> None:
-        if (parent := parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def stratified_folds(dataset: Dataset, folds: int) -> NDArray[np.int64]:
@@ -95,13 +69,13 @@ def stratified_folds(dataset: Dataset, folds: int) -> NDArray[np.int64]:
 
 
 def predict_fold(
-    train: Path, test: Path, fold_of_row: NDArray[np.int64], steps: int, fold: int
+    train: Dataset, test: Dataset, fold_of_row: NDArray[np.int64], steps: int, fold: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Train a network on all folds but one, and predict the rows of that fold and the test images.
 
     Args:
-        train: the training arrays.
-        test: the test arrays.
+        train: the training set.
+        test: the test set.
         fold_of_row: see ``stratified_folds``.
         steps: of the training, rounded to whole epochs.
         fold: which one is left out.
@@ -116,15 +90,14 @@ def predict_fold(
     from mnist_pipeline.training.batches import to_samples
     from mnist_pipeline.training.loop import fit
 
-    dataset = load_dataset(train)
-    training = to_samples(dataset, np.flatnonzero(fold_of_row != fold))
-    held_out = to_samples(dataset, np.flatnonzero(fold_of_row == fold))
+    training = to_samples(train, np.flatnonzero(fold_of_row != fold))
+    held_out = to_samples(train, np.flatnonzero(fold_of_row == fold))
     epochs = max(1, round(steps / math.ceil(len(training) / BATCH_SIZE)))
-    model, optimizers, settings = quick_settings(dataset.images.shape[1], epochs, fold)
-    classifier = new_classifier(dataset.images.shape[1], dataset.classes, UNIT, model, seed=fold)
-    fit(classifier, training, to_samples(dataset, np.zeros(0, np.int64)), settings, optimizers)
+    model, optimizers, settings = quick_settings(train.images.shape[1], epochs, fold)
+    classifier = new_classifier(train.images.shape[1], train.classes, UNIT, model, seed=fold)
+    fit(classifier, training, to_samples(train, np.zeros(0, np.int64)), settings, optimizers)
     held_out_outputs, test_outputs = (
-        predict(classifier, images) for images in (held_out.images, torch.from_numpy(load_dataset(test).images))
+        predict(classifier, images) for images in (held_out.images, torch.from_numpy(test.images))
     )
     return classifier.probabilities(held_out_outputs).numpy(), classifier.probabilities(test_outputs).numpy()
 
@@ -148,6 +121,7 @@ def quick_settings(image_side: int, epochs: int, seed: int) -> tuple[ModelParams
     train = TrainParams(
         epochs=epochs,
         batch_size=BATCH_SIZE,
+        shards=1,
         shuffle=True,
         schedule="one_cycle",
         seed=seed,

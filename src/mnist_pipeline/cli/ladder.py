@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import textwrap
 from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.hardware import usable_cores
 from mnist_pipeline.provenance import paths
 
 DESCRIPTION = (
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run the looks that the rung declares, and stop at the first that decides",
     )
     running.add_argument(
-        "--jobs", type=_at_least_one, default=_cores(), metavar="N", help="how many at once (default: one per core)"
+        "--jobs", type=_at_least_one, default=usable_cores(), metavar="N", help="how many at once (default: one a core)"
     )
     reporting = actions.add_parser(
         "report",
@@ -81,10 +81,6 @@ def _points(text: str) -> float:
     if not 0 < number < 100:
         raise argparse.ArgumentTypeError(f"must be between 0 and 100 percentage points, was {text}")
     return number / 100
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(args: argparse.Namespace) -> None:

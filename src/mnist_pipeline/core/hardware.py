@@ -25,6 +25,11 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def usable_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def supports_portable() -> bool:
     """Whether ``portable`` numerics give the same bits on this machine: x86-64 Linux with AVX2 and FMA."""
     return platform.system() == "Linux" and platform.machine() == "x86_64" and {"avx2", "fma"} <= _cpu_flags()

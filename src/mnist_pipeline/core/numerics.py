@@ -2,7 +2,8 @@
 
 ``portable`` restricts every library to code paths that give the same bits on any x86-64 CPU with AVX2:
 
-- one thread, because the rounding of a matrix product depends on how it is divided;
+- one thread in every library, because the rounding of a matrix product depends on how it is divided. The cores compute
+  whole pieces of the work instead, such as the shards of a batch: see ``Threads``;
 - AVX2 in PyTorch's own kernels and in oneDNN, even where the CPU has more;
 - MKL's COMPATIBLE mode, the only one that Intel promises to agree across vendors;
 - no AVX-512 in NumPy and OpenBLAS.
@@ -17,30 +18,84 @@ in this process; the stages import both after it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import TYPE_CHECKING, TypeVar
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.hardware import has_bfloat16, supports_portable
+from mnist_pipeline.core.hardware import has_bfloat16, supports_portable, usable_cores
 
 if TYPE_CHECKING:
     import torch
 
-PORTABLE_ENVIRONMENT = {
+R = TypeVar("R")
+
+ONE_THREAD = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+PORTABLE_ENVIRONMENT = ONE_THREAD | {
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_CBWR": "COMPATIBLE",
-    "MKL_NUM_THREADS": "1",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
-    "OMP_NUM_THREADS": "1",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "OPENBLAS_CORETYPE": "Haswell",
-    "OPENBLAS_NUM_THREADS": "1",
 }
 
+# Of malloc.h: M_TRIM_THRESHOLD, how much freed memory is kept; M_MMAP_THRESHOLD, the largest piece, at its limit.
+MEMORY_OPTIONS = {-1: 1 << 30, -3: 1 << 25}
 
-def configure(numerics: str) -> None:
+
+class Threads:
+    """Threads that compute independent pieces of work. Results come in order: the number of threads changes no bit.
+
+    Attributes:
+        number: how many, the one that asks included. 1 unless ``configure`` gives every library one thread.
+    """
+
+    number = 1
+
+    def start(self, function: Callable[..., R], *arguments: object) -> Callable[[], R]:
+        """Have another thread compute something, if there is one; return a function that returns the result, once.
+
+        What no thread has begun by then is computed by the one that asks, so that none waits for work that is not done.
+        """
+        compute = partial(function, *arguments)
+        if self.number == 1:
+            return compute
+        future = _pool(self.number - 1).submit(compute)
+        return lambda: compute() if future.cancel() else future.result()
+
+    def in_order(self, function: Callable[..., R], *pieces: Sequence[object]) -> list[R]:
+        """Return what ``map`` would: the results of all pieces."""
+        results = [self.start(function, *each) for each in zip(*pieces, strict=True)]
+        return [result() for result in reversed(results)][::-1]  # the others begin with the first piece
+
+    def one_ahead(self, function: Callable[..., R], *pieces: Iterable[object]) -> Iterator[R]:
+        """Yield what ``map`` would; the next result is computed while one is used."""
+        results: list[Callable[[], R]] = []
+        for each in zip(*pieces, strict=True):
+            results.append(self.start(function, *each))
+            if len(results) == 2:
+                yield results.pop(0)()
+        yield from (result() for result in results)
+
+
+threads = Threads()
+"""Those of this process."""
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers)
+
+
+def configure(numerics: str, shards: int = 1) -> None:
     """Set the environment of this process for "portable", "fast" or "mixed" numerics.
+
+    With portable numerics, and for batches of several shards, every library gets one thread, and ``threads`` are as
+    many as OMP_NUM_THREADS says, or as there are cores.
 
     Raises:
         ValueError: ``numerics`` is none of them.
@@ -48,13 +103,29 @@ def configure(numerics: str) -> None:
     """
     if numerics not in ("portable", "fast", "mixed"):
         raise ValueError(f"numerics must be 'portable', 'fast' or 'mixed', was {numerics!r}")
-    too_early = [name for name in ("numpy", "torch") if name in sys.modules]
+    _keep_freed_memory()
+    if numerics != "portable" and shards == 1:
+        return
+    if too_early := [name for name in ("numpy", "torch") if name in sys.modules]:
+        raise RuntimeError(f"{' and '.join(too_early)} imported before numerics.configure")
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    threads.number = int(wanted) if wanted.isdecimal() and int(wanted) else usable_cores()
+    os.environ.update(ONE_THREAD)
     if numerics == "portable":
-        if too_early:
-            raise RuntimeError(f"{' and '.join(too_early)} imported before numerics.configure")
         if not supports_portable():
             print("numerics: not x86-64 Linux with AVX2; results may differ in their last digits", file=sys.stderr)
         os.environ.update(PORTABLE_ENVIRONMENT)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next step.
+
+    It would return some to the system, which then fills every page with zeros before it is used again.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        for option, size in MEMORY_OPTIONS.items():
+            library.mallopt(option, size)
 
 
 def uses_mixed_precision(numerics: str, device: str) -> bool:
@@ -73,6 +144,7 @@ def device(name: str) -> torch.device:
     """
     if name == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
+        threads.number = 1  # the GPU computes one thing after the other
     import torch
 
     if name == "cuda":

@@ -59,7 +59,13 @@ def run_stage(main: Callable[[], None]) -> None:
                 "run `dvc repro` again"
             )
 
-    run_program(script.stem, checked, "run `dvc repro` to continue")
+    try:
+        run_program(script.stem, checked, "run `dvc repro` to continue")
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)  # at once: Python would wait until every thread has finished its piece of work
+        raise
 
 
 def _state(path: Path) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from mnist_pipeline.core.arrays import load_arrays, save_arrays
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.models.deskew import deskewed
 from mnist_pipeline.models.registry import build_network
 from mnist_pipeline.params.base import PositiveFloat, Section
@@ -24,6 +26,8 @@ BATCH_SIZE = 1000
 """Images that are deskewed or predicted at once."""
 
 MOST_WEIGHTS = 1 << 28  # 1 GB
+
+_seeding = Lock()  # torch's own generator is that of all threads
 
 DESCRIPTION = "classifier"
 """Name of the metadata of a model file: what the network is built from."""
@@ -97,7 +101,7 @@ class Classifier(nn.Module):
             return images
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return deskewed(images)
-        return torch.cat([deskewed(batch) for batch in torch.split(images, BATCH_SIZE)])
+        return torch.cat(threads.in_order(deskewed, torch.split(images, BATCH_SIZE)))
 
     def inputs(self, images: Tensor) -> Tensor:
         """Return the network's inputs, float32 (n, image_side²), for upright images, (n, image_side, image_side)."""
@@ -145,7 +149,7 @@ def new_classifier(
     Raises:
         PipelineError: the network cannot be built for images of this side.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _seeding, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Classifier(image_side, classes, scaling, params, deskew)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 
 from mnist_pipeline.core.files import write_csv
+from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.models.classifier import BATCH_SIZE, Classifier, device_of
 
 SHIFTS = 4  # up, down, left, right
@@ -24,10 +25,14 @@ def predict(classifier: Classifier, images: Tensor) -> Tensor:
     """
     classifier.eval()
     device = device_of(classifier)
-    with torch.inference_mode():
-        if not len(images):
-            return torch.zeros(0, len(classifier.classes), device=device)
-        return torch.cat([predict_batch(classifier, batch.to(device)) for batch in torch.split(images, BATCH_SIZE)])
+    if not len(images):
+        return torch.zeros(0, len(classifier.classes), device=device)
+
+    @torch.inference_mode()
+    def outputs_of(batch: Tensor) -> Tensor:
+        return predict_batch(classifier, batch.to(device))
+
+    return torch.cat(threads.in_order(outputs_of, torch.split(images, BATCH_SIZE)))
 
 
 def predict_batch(classifier: Classifier, images: Tensor) -> Tensor:

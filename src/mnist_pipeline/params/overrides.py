@@ -27,6 +27,8 @@ def used_settings(params: Params) -> dict[str, Any]:
         del result["data"]["corrections"]
     if not params.train.temperature_scaling:
         del result["train"]["temperature_scaling"]
+    if params.train.shards == 1:
+        del result["train"]["shards"]
     if not params.data.deskew:
         del result["data"]["deskew"]
     if not params.model.test_time_shift:

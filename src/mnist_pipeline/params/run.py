@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, UnitInterval
 
@@ -30,12 +30,22 @@ class TrainParams(Section):
 
     epochs: PositiveInt
     batch_size: PositiveInt
+    shards: PositiveInt
     shuffle: bool
     schedule: Literal["constant", "cosine", "one_cycle"]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     log_every: PositiveInt
     temperature_scaling: bool
     augmentation: AugmentationParams
+
+    @model_validator(mode="after")
+    def _shards_are_equal(self) -> Self:
+        if self.shards > 1 and (self.batch_size % self.shards or self.batch_size < 2 * self.shards):
+            raise ValueError(
+                f"batch_size must be a multiple of shards, of two samples or more in each; was {self.batch_size}, with "
+                f"{self.shards} shards"
+            )
+        return self
 
 
 AUDIT_KINDS = (

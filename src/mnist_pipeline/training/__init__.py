@@ -11,8 +11,10 @@
 
 - ``loop``: ``fit``, the training loop.
 - ``batches``: ``Samples``, and the order and augmentation of every epoch, each a function of the seed and the epoch.
-- ``losses``, ``optimizers``: by name; the optimizers with their learning-rate schedules.
+- ``shards``: parts of a batch, for several threads and processes.
+- ``losses``: by name; loss and accuracy of a classifier, temperature scaling.
+- ``optimizers``: by name, with their learning-rate schedules.
 - ``augmentation``: random rotation, scale, shear, shift and elastic deformation.
 - ``state``, ``checkpoint``: what ``fit`` records, by epoch and step, and how it resumes after a kill.
-- ``scoring``: loss and accuracy, temperature scaling. ``summary``: the metrics of a run.
+- ``summary``: the metrics of a run.
 """

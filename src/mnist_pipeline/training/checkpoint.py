@@ -23,6 +23,7 @@ from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import sha256_of
 from mnist_pipeline.core.hardware import describe_machine
 from mnist_pipeline.params.schema import Params
+from mnist_pipeline.training.shards import from_first, rank
 
 PACKAGES = ("numpy", "safetensors", "scipy", "torch")
 METADATA_KEY = "checkpoint"
@@ -61,13 +62,30 @@ class Checkpoint:
         return time.monotonic() - self._saved >= SECONDS_BETWEEN
 
     def save(self, saved: Saved) -> None:
-        """Write the state atomically."""
+        """Write the state atomically, in the first process."""
+        if rank():
+            return
         arrays = {name: tensor.cpu().numpy() for name, tensor in saved.tensors.items()}
         save_arrays(self.path, arrays, {METADATA_KEY: {"key": self.key, "rest": saved.rest}})
         self._saved = time.monotonic()
 
     def load(self) -> Saved | None:
-        """Read the state, if there is one; set a damaged one or that of another run aside, with a warning."""
+        """Return the state, if there is one; set a damaged one or that of another run aside, with a warning.
+
+        The first process reads it for all.
+
+        Raises:
+            PipelineError: this process belongs to another run than the first one.
+        """
+        key, saved = from_first(lambda: (self.key, self._read()))
+        if key != self.key:
+            raise PipelineError(
+                "the first process trains with other settings, data, code or packages than this one, or on another "
+                "machine with numerics that are not portable"
+            )
+        return saved
+
+    def _read(self) -> Saved | None:
         if not self.path.exists():
             return None
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 
 import torch
+from torch import Tensor, nn
 
 from mnist_pipeline.models.classifier import Classifier, device_of
 from mnist_pipeline.params.model import OptimizersParams
@@ -13,6 +15,7 @@ from mnist_pipeline.training.batches import Blocks, Samples, upright_samples
 from mnist_pipeline.training.checkpoint import Checkpoint
 from mnist_pipeline.training.losses import make_loss
 from mnist_pipeline.training.optimizers import make_optimizer, make_schedule
+from mnist_pipeline.training.shards import Shards
 from mnist_pipeline.training.state import History, TrainingState
 
 
@@ -37,21 +40,24 @@ def fit(
     loss_function = make_loss(classifier.params.loss)
     optimizer = make_optimizer(classifier.params.optimizer, optimizers, classifier.parameters())
     schedule = make_schedule(params.schedule, optimizer, steps=params.epochs * blocks.batches)
-    autocast = torch.autocast(device.type, torch.bfloat16) if mixed_precision else nullcontext()
+    autocast = partial(torch.autocast, device.type, torch.bfloat16) if mixed_precision else nullcontext
+
+    def forward(network: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast():
+            outputs = network(inputs).float()  # (b, classes)
+        return loss_function(outputs, labels), outputs
+
+    shards = Shards(classifier.network, params.shards)
     state = TrainingState(classifier, optimizer, schedule, params, checkpoint)
     while state.progress.epoch <= params.epochs:
         state.start_epoch(blocks.batches)
         for block in blocks.of_epoch(state.progress.epoch, done=state.progress.batch):
             steps = []
             for inputs, labels in block.batches(params.batch_size):  # (b, side²), (b,)
-                with autocast:
-                    outputs = classifier.network(inputs).float()  # (b, classes)
-                loss = loss_function(outputs, labels)  # ()
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                steps.append(shards.backward(forward, inputs, labels))  # (), (b, classes)
                 optimizer.step()
                 schedule.step()
-                steps.append((loss.detach(), outputs.detach()))
             state.record(steps, block.labels)
         state.finish_epoch(len(train), validation)
     classifier.eval()

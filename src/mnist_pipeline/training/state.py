@@ -18,7 +18,8 @@ from mnist_pipeline.models.classifier import Classifier
 from mnist_pipeline.params.run import TrainParams
 from mnist_pipeline.training.batches import Samples
 from mnist_pipeline.training.checkpoint import Checkpoint, Saved
-from mnist_pipeline.training.scoring import score_network
+from mnist_pipeline.training.losses import score_network
+from mnist_pipeline.training.shards import rank
 
 WEIGHT, MOMENT = "classifier.", "optimizer."
 
@@ -117,7 +118,8 @@ class TrainingState:
         name = f"epoch {now.epoch}/{self._params.epochs}"
         if now.history.epochs:
             name += f", so far {_described(now.history.epochs[-1])}"
-        self._bar = tqdm(desc=name, total=batches, initial=now.batch, unit="batch", leave=False, disable=None)
+        hidden = True if rank() else None  # None: unless it is on a terminal
+        self._bar = tqdm(desc=name, total=batches, initial=now.batch, unit="batch", leave=False, disable=hidden)
 
     def record(self, steps: list[tuple[Tensor, Tensor]], labels: Tensor) -> None:
         """Record the steps of a block: loss, (), and outputs, (b, classes), of each; labels, (n,), of all.

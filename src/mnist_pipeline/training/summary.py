@@ -17,7 +17,7 @@ from mnist_pipeline.models.registry import count_macs
 from mnist_pipeline.params.run import TrainParams
 from mnist_pipeline.training.augmentation import SHARING, Augmentation
 from mnist_pipeline.training.batches import Samples, derive_seed
-from mnist_pipeline.training.scoring import loss_and_accuracy
+from mnist_pipeline.training.losses import loss_and_accuracy
 from mnist_pipeline.training.state import History
 
 EXAMPLES, EXAMPLE_VARIANTS = 8, 11
