@@ -16,8 +16,7 @@ from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import markdown_table, text_table
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
-from mnist_pipeline.provenance.dvc import QueueStatus, Task, cached_file, failure_reason, queue_status
-from mnist_pipeline.provenance.git import EXPERIMENTS, run_git
+from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, failure_reasons, used_queue_status
 from mnist_pipeline.provenance.paths import TEST_METRICS, TRAIN_METRICS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
@@ -33,9 +32,6 @@ SOURCES = Sources(
     test=(TEST_METRICS, "accuracy"),
     predictions=VALIDATION_PREDICTIONS,
 )
-REASONS = Path(".scratch/queue")
-"""Where the reasons of failed runs are kept: DVC takes half a second to print a log."""
-
 SORTS: dict[str, Callable[[Row], Any]] = {
     "validation": lambda row: -(row.validation or 0.0),
     "test": lambda row: -(row.test or 0.0),
@@ -67,13 +63,13 @@ def run(args: argparse.Namespace) -> None:
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
-        asked, cache = pool.submit(_queue, here), pool.submit(cached_file, here, "")
+        asked, cache = pool.submit(used_queue_status, here), pool.submit(cached_file, here, "")
         entries = load_entries(here, SOURCES)
         rows = make_rows(entries, args.filter, group=args.group)
         cache.result()
         mark(here, rows)
         queue = asked.result()
-        failures = load_failures(here, SOURCES, _reasons(here, queue, pool))
+        failures = load_failures(here, SOURCES, failure_reasons(here, queue.with_state("Failed")))
     rows += make_rows(failures, args.filter)
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])
@@ -88,25 +84,6 @@ def run(args: argparse.Namespace) -> None:
         print("No experiments yet. Run one: dvc exp run -n adam -S model.optimizer=adam")
     else:
         _print_table(args, rows, queue)
-
-
-def _queue(repository: Path) -> QueueStatus:
-    """Return DVC's queue; asked only if git has a ref that says that tasks wait in it or failed."""
-    used = run_git(repository, "for-each-ref", f"{EXPERIMENTS}/celery")
-    return queue_status(repository) if used else QueueStatus([], 0)
-
-
-def _reasons(repository: Path, queue: QueueStatus, pool: ThreadPoolExecutor) -> dict[Task, str]:
-    """Return why each failed task failed."""
-
-    def reason(task: Task) -> str:
-        kept = repository / REASONS / f"{task.id}.txt"
-        if not kept.exists():
-            write_text(kept, failure_reason(repository, task))
-        return kept.read_text("utf-8")
-
-    tasks = queue.with_state("Failed")
-    return dict(zip(tasks, pool.map(reason, tasks), strict=True))
 
 
 def _columns(rows: Sequence[Row], *, group: bool) -> list[Column]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.core.files import write_text
 from mnist_pipeline.core.yaml import parse_yaml
-from mnist_pipeline.provenance.git import read_file
+from mnist_pipeline.provenance.git import EXPERIMENTS, read_file, run_git
 from mnist_pipeline.provenance.paths import LOCK
+
+REASONS = Path(".scratch/queue")
+"""Where the reasons of failed runs are kept: DVC takes half a second to print a log."""
 
 
 def run_dvc(repository: Path, *arguments: str) -> str:
@@ -127,6 +133,25 @@ class QueueStatus:
 def queue_status(repository: Path) -> QueueStatus:
     """Return the state of DVC's queue, as `dvc queue status` prints it."""
     return parse_queue_status(run_dvc(repository, "queue", "status"))
+
+
+def used_queue_status(repository: Path) -> QueueStatus:
+    """Return the state of DVC's queue likewise; empty, without asking DVC, if git has no ref of a task in it."""
+    used = run_git(repository, "for-each-ref", f"{EXPERIMENTS}/celery")
+    return queue_status(repository) if used else QueueStatus([], 0)
+
+
+def failure_reasons(repository: Path, tasks: Sequence[Task]) -> dict[Task, str]:
+    """Return why tasks of the queue failed."""
+
+    def reason(task: Task) -> str:
+        kept = repository / REASONS / f"{task.id}.txt"
+        if not kept.exists():
+            write_text(kept, failure_reason(repository, task))
+        return kept.read_text("utf-8")
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(tasks, pool.map(reason, tasks), strict=True))
 
 
 def failure_reason(repository: Path, task: Task) -> str:
