@@ -33,7 +33,8 @@ def main() -> None:
     from mnist_pipeline.data.split import stratified_split
     from mnist_pipeline.models.classifier import new_classifier, save_classifier
     from mnist_pipeline.models.prediction import predict, write_predictions
-    from mnist_pipeline.training.batches import check_batch_size, to_samples
+    from mnist_pipeline.params.limits import check_batch_size
+    from mnist_pipeline.training.batches import to_samples
     from mnist_pipeline.training.checkpoint import checkpoint_for
     from mnist_pipeline.training.loop import fit
     from mnist_pipeline.training.scoring import fit_temperature

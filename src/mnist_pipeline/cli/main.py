@@ -11,6 +11,7 @@ from mnist_pipeline.core.program import run_program
 
 COMMANDS = {
     "audit": "print what is suspect about the data, or write corrections of it",
+    "check": "check params.yaml and experiments.yaml, without running anything",
     "compare": "compare two runs: is one better, and on which images",
     "ladder": "run the improvements of experiments.yaml, and report what each is worth",
     "predict": "classify photos of digits",

@@ -32,6 +32,14 @@ class CnnParams(Section):
             raise ValueError(f"must be odd, so that a convolution keeps the image's size, was {kernel_size}")
         return kernel_size
 
+    def check_side(self, image_side: int) -> None:
+        """Raise a ``ValueError`` if an image is too small to be halved once a group."""
+        if image_side < 2 ** len(self.channels):
+            raise ValueError(
+                f"model.cnn.channels has {len(self.channels)} groups, each of which halves the image; "
+                f"an image of side {image_side} allows {image_side.bit_length() - 1}"
+            )
+
 
 class ModelParams(Section):
     """The network, what it is trained to minimise, and by which optimizer.
