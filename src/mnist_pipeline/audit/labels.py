@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from mnist_pipeline.audit.findings import Finding
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.progress import report
 from mnist_pipeline.data.dataset import Dataset, load_dataset
 from mnist_pipeline.params.model import CnnParams, ModelParams, OptimizersParams
 from mnist_pipeline.params.run import AugmentationParams, TrainParams
@@ -66,12 +65,10 @@ def out_of_fold_probabilities(
         if processes > 1:
             pool = ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent)
             run = stack.enter_context(pool).map
-        report(epoch=1, epochs=folds)
         results = tqdm(run(predict, range(folds)), total=folds, unit="fold", leave=False, disable=None)
         for fold, (held_out, of_test) in enumerate(results):
             train_probabilities[fold_of_row == fold] = held_out
             test_sum += of_test
-            report(epoch=fold + 1, batch=1)
     return train_probabilities, test_sum / folds
 
 

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.progress import DONE, RunStatus, read_progress
+from mnist_pipeline.core.tables import text_table
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, failure_reasons, used_queue_status
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 DESCRIPTION = (
-    "Show what runs now: the workspace, experiments in folders of their own, and DVC's queue. Each run has a line with "
-    "its stage, the share of its training that is done, the loss of the last batches, and the validation accuracy "
-    "after each epoch. Ctrl-C ends watching, and no run."
+    "Show what runs now, in the workspace, with --temp, and in DVC's queue: for each run the stage, how much of the "
+    "training is done, the loss of the last batches, and the validation accuracy after each epoch. Ctrl-C ends this "
+    "command, and no run."
 )
 REFRESH_SECONDS = 0.5
-QUEUE_SECONDS = 15.0  # between two questions to DVC, which takes half a second of computing to answer
+QUEUE_SECONDS = 10.0  # between two questions to DVC, which computes for half a second to answer
 SECONDS_BETWEEN_STAGES = 10.0  # a run that ended a stage so recently still runs
-SECONDS_SHOWN = 3600.0  # what ended longer ago is not shown
-MOST_ENDED = 8
-BLOCKS = "▁▂▃▄▅▆▇█"
+SECONDS_SHOWN, MOST_ENDED = 3600.0, 8  # of runs that ended
+LONGEST_NAME = 16
 
 Queue = tuple[QueueStatus, dict[Task, str]]
 """DVC's queue, and why tasks in it failed."""
@@ -42,25 +40,25 @@ def run(args: argparse.Namespace) -> None:
     """Print once, or again and again until Ctrl-C."""
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
-    here, console = Path.cwd(), Console(highlight=False)
+    here, console = Path.cwd(), Console()
     if args.once or not console.is_terminal:
-        with console.capture() as captured:
-            console.print(view(read_progress(here), _ask(here), time.time(), console.width))
-        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        print(view(read_progress(here), _ask(here), time.time()))
         return
-    queue: Queue = QueueStatus([], 0), {}
-    asked, running, answer = 0.0, None, None
-    with suppress(KeyboardInterrupt), ThreadPoolExecutor(1) as pool, Live(console=console, auto_refresh=False) as live:
+    answers: list[Queue] = [(QueueStatus([], 0), {})]
+    Thread(target=_keep_asking, args=(here, answers), daemon=True).start()
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            runs, now = read_progress(here), time.time()
-            if answer is not None and answer.done():
-                queue, answer = _answer(answer, queue), None
-            names = {each.run for each in runs if _runs(each, now)}
-            if answer is None and (names != running or now - asked > QUEUE_SECONDS):
-                running, asked, answer = names, now, pool.submit(_ask, here)
-            live.update(view(runs, queue, now, console.width), refresh=True)
+            live.update(Text(view(read_progress(here), answers[-1], time.time())), refresh=True)
             time.sleep(REFRESH_SECONDS)
+
+
+def _keep_asking(repository: Path, answers: list[Queue]) -> None:
+    while True:
+        with suppress(PipelineError):  # another command of DVC has locked it
+            answers[:] = [_ask(repository)]
+        time.sleep(QUEUE_SECONDS)
 
 
 def _ask(repository: Path) -> Queue:
@@ -68,100 +66,62 @@ def _ask(repository: Path) -> Queue:
     return status, failure_reasons(repository, status.with_state("Failed"))
 
 
-def _answer(asked: Future[Queue], before: Queue) -> Queue:
-    try:
-        return asked.result()
-    except PipelineError:  # another command of DVC holds a lock
-        return before
+def view(runs: Sequence[RunStatus], queue: Queue, now: float) -> str:
+    """Return what is shown at a time, as ``time.time()``."""
+    width, (status, reasons) = shutil.get_terminal_size().columns, queue
+    running = [each for each in runs if _runs(each, now)]
+    parts = [_running(running, now, width)] if running else []
+    if waiting := [task.name for task in status.with_state("Queued")]:
+        more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
+        parts.append(f"Queued: {', '.join(waiting[:5])}{more}")
+        parts += [] if status.workers else ["No worker of the queue runs; start two: dvc queue start -j 2"]
+    elif not running:
+        parts.append("Nothing runs. Start: dvc repro, or dvc exp run -n adam -S model.optimizer=adam")
+    ended = [_end(each, now) for each in runs if each not in running and now - each.seen < SECONDS_SHOWN]
+    names = {each.run for each in runs}
+    ended += [f"{task.name}: failed: {reason}" for task, reason in reasons.items() if task.name not in names]
+    parts += ["\n".join(textwrap.fill(line, width, subsequent_indent="  ") for line in ended[:MOST_ENDED])]
+    return "\n\n".join(parts).rstrip()
 
 
 def _runs(status: RunStatus, now: float) -> bool:
     return status.alive if not status.ended else status.ended == DONE and now - status.seen < SECONDS_BETWEEN_STAGES
 
 
-def view(runs: Sequence[RunStatus], queue: Queue, now: float, width: int) -> RenderableType:
-    """Return what is shown.
-
-    Args:
-        runs: those that are known, the one that wrote last first.
-        queue: of DVC.
-        now: as ``time.time()``.
-        width: of the terminal.
-    """
-    from rich.console import Group
-
-    status, reasons = queue
-    running = [each for each in runs if _runs(each, now)]
-    parts: list[RenderableType] = [_running(running, now, width)] if running else []
-    if waiting := [task.name for task in status.with_state("Queued")]:
-        hint = "" if status.workers or status.with_state("Running") else ". No worker runs: dvc queue start -j 2"
-        parts.append(f"{len(waiting)} queued: {_names(waiting)}{hint}")
-    elif not running:
-        parts.append("Nothing runs. Start: dvc repro, or dvc exp run -n adam -S model.optimizer=adam")
-    ended = [(each.run, _end(each), now - each.seen) for each in runs if each not in running]
-    ended = [each for each in ended if each[-1] < SECONDS_SHOWN]
-    known = {each.run for each in runs}
-    failed = [(task.name, f"failed: {reason}", None) for task, reason in reasons.items() if task.name not in known]
-    if lines := [*ended, *failed][:MOST_ENDED]:
-        parts.append(_ended(lines))
-    return Group(*(each for part in parts for each in (part, "")))
-
-
-def _running(runs: Sequence[RunStatus], now: float, width: int) -> RenderableType:
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
+def _running(runs: Sequence[RunStatus], now: float, width: int) -> str:
     from tqdm import tqdm
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("run", "stage", "", "left", "loss", "validation", ""):
-        table.add_column(name, no_wrap=True, max_width=24 if name == "run" else None)
-    stages = {each.run: f"{each.stage} {each.epoch}/{each.epochs}" if _trains(each) else each.stage for each in runs}
-    room = width - 40 - min(24, max(map(len, stages))) - max(map(len, stages.values()))  # for bar and curve
-    for each in sorted(runs, key=lambda each: each.run):
-        left = each.seconds_left if _trains(each) else None
-        table.add_row(
-            each.run,
-            stages[each.run],
-            ProgressBar(1, each.share, width=max(8, min(30, room // 2))) if _trains(each) else "",
-            "" if left is None else tqdm.format_interval(max(0, left - (now - each.seen))),
-            f"{each.loss:.4f}" if _trains(each) and each.loss is not None else "",
-            f"{each.accuracies[-1]:.4f}" if each.accuracies else "",
-            curve(each.accuracies, max(8, min(40, room // 2))),
-        )
-    return table
-
-
-def _trains(status: RunStatus) -> bool:
-    return status.epochs > 0 and not status.ended
+    names, places = [each.run[:LONGEST_NAME] for each in runs], [_place(each) for each in runs]
+    room = max(14, min(40, (width - 21 - max(map(len, names)) - max(map(len, places))) // 2))  # for a bar, and a curve
+    form = "{percentage:3.0f} % {bar} {remaining}"
+    rows = [["run", "stage", "training", "loss", "validation accuracy"]]
+    for each, name, place in sorted(zip(runs, names, places, strict=True), key=lambda row: row[1]):
+        done, total, seconds = each.done, each.epochs * each.batches, now - each.began
+        meter = tqdm.format_meter(done, total, seconds, room, bar_format=form, initial=each.done_before)
+        loss = "" if each.loss is None else f"{each.loss:.4f}"
+        accuracy = f"{each.accuracies[-1]:.4f} {curve(each.accuracies, room)}" if each.accuracies else ""
+        rows.append([name, place, meter if each.epochs else "", loss, accuracy])
+    return text_table(rows)
 
 
 def curve(values: Sequence[float], width: int) -> str:
     """Return values as blocks from the lowest to the highest; of more than ``width``, as many at equal distances."""
     if len(values) > width:
         values = [values[round(place * (len(values) - 1) / (width - 1))] for place in range(width)]
-    span = max(values, default=0.0) - min(values, default=0.0)
-    return "".join(BLOCKS[round(7 * (value - min(values)) / span) if span else 3] for value in values)
+    low, high = min(values), max(values)
+    return "".join("▁▂▃▄▅▆▇█"[round(7 * (value - low) / (high - low)) if high > low else 3] for value in values)
 
 
-def _end(status: RunStatus) -> str:
+def _place(status: RunStatus) -> str:
+    return f"{status.stage} {status.epoch}/{status.epochs}" if status.epochs else status.stage
+
+
+def _end(status: RunStatus, now: float) -> str:
+    seconds = now - status.seen
+    ago = f"{seconds:.0f} s ago" if seconds < 60 else f"{seconds / 60:.0f} min ago"
     accuracy = f", validation accuracy {status.accuracies[-1]:.4f}" if status.accuracies else ""
     if status.ended == DONE:
-        return f"ended after {status.stage}{accuracy}"
-    place = f"{status.stage}, epoch {status.epoch}/{status.epochs}" if status.epochs else status.stage
-    return f"{'failed' if status.ended else 'was killed'} in {place}{f': {status.ended}' if status.ended else accuracy}"
-
-
-def _ended(lines: Sequence[tuple[str, str, float | None]]) -> RenderableType:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for name, text, ago in lines:
-        when = "" if ago is None else f"{ago:.0f} s ago" if ago < 60 else f"{ago / 60:.0f} min ago"
-        table.add_row(name, text, when, style="dim" if text.startswith("ended") else "")
-    table.columns[0].max_width, table.columns[2].no_wrap = 24, True
-    return table
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"
+        return f"{status.run}: ended after {status.stage} {ago}{accuracy}"
+    if status.ended:
+        return f"{status.run}: failed in {_place(status)} {ago}: {status.ended}"
+    return f"{status.run}: was killed in {_place(status)} {ago}{accuracy}"

@@ -1,8 +1,7 @@
 """What runs now: a stage that DVC runs keeps a small file about itself, and ``mnist watch`` reads it.
 
-DVC names its root folder and the experiment in the environment of each stage. All files are in that root, also those of
-experiments that work in folders of their own (DVC's queue, ``--temp``), so that they are found in one place and are
-still there when such a folder is gone. Git ignores them.
+DVC names its root folder and the experiment in the environment of a stage. All files are in that root, also those of
+experiments that work in folders of their own (DVC's queue, ``--temp``), which DVC removes. Git ignores them.
 """
 
 from __future__ import annotations
@@ -16,12 +15,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnist_pipeline.core.errors import PipelineError
-
 FOLDER = Path(".scratch/progress")
 DONE = "done"
-SECONDS_BETWEEN = 1.0  # two writes
-SECONDS_BETWEEN_STAGES = 60.0  # at most; DVC hashes outputs meanwhile
+SECONDS_BETWEEN = 1.0  # two writes, at least
+SECONDS_BETWEEN_STAGES = 60.0  # of one run, at most: DVC hashes outputs meanwhile
 SECONDS_KEPT = 86_400.0
 
 
@@ -35,20 +32,18 @@ class RunStatus:
         process: its id.
         seen: when it last wrote.
         ended: empty while the stage runs; DONE, or else why it failed.
-        epoch: that trains, from 1; 0: nothing trained yet.
-        epochs: of the whole training.
-        batch: batches of this epoch that are done.
-        batches: of an epoch.
+        epoch: that trains, from 1, of ``epochs``; 0: nothing trains.
+        batch: how many of the ``batches`` of this epoch are done.
         loss: of the last batches.
-        accuracies: on the validation set, after each epoch; empty without one.
+        accuracies: on the validation set, after each epoch.
         began: when this process began to train.
-        share_before: of the training that an earlier process had done.
+        done_before: batches of all epochs that were done then.
     """
 
     run: str
     stage: str
     process: int
-    seen: float
+    seen: float = 0.0
     ended: str = ""
     epoch: int = 0
     epochs: int = 0
@@ -57,93 +52,68 @@ class RunStatus:
     loss: float | None = None
     accuracies: list[float] = field(default_factory=list)
     began: float = 0.0
-    share_before: float = 0.0
+    done_before: int = 0
 
     @property
-    def share(self) -> float:
-        """How much of the training is done, from 0 to 1."""
-        return (self.epoch - 1 + self.batch / self.batches) / self.epochs if self.epochs else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """How long training will take from now on, if it is as fast as so far."""
-        gained = self.share - self.share_before
-        return (self.seen - self.began) * (1 - self.share) / gained if gained > 0 else None
+    def done(self) -> int:
+        """Batches of all epochs that are done."""
+        return (self.epoch - 1) * self.batches + self.batch
 
     @property
     def alive(self) -> bool:
-        """Whether the process that wrote this still runs; its id may have been given to another since."""
+        """Whether the process still runs: not another one that got its id."""
         import psutil
 
-        try:
+        with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.process)
-            return process.status() != psutil.STATUS_ZOMBIE and float(process.create_time()) <= self.seen
-        except psutil.NoSuchProcess:
-            return False
+            return process.status() != psutil.STATUS_ZOMBIE and bool(process.create_time() <= self.seen)
+        return False
 
 
-class _Reporter:
-    """Writes the progress of this process. A file that cannot be written never stops the stage."""
-
-    def __init__(self, path: Path, status: RunStatus) -> None:
-        self.path, self.status = path, status
-
-    def update(self, changes: dict[str, Any]) -> None:
-        now, trained = self.status, self.status.epochs
-        vars(now).update(changes)
-        if not trained and now.epochs:
-            now.began, now.share_before = time.time(), now.share
-        if time.time() - now.seen >= SECONDS_BETWEEN or not trained:
-            self.write()
-
-    def write(self) -> None:
-        self.status.seen = time.time()
-        temporary = self.path.with_suffix(".tmp")
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(asdict(self.status)), "utf-8")
-            temporary.replace(self.path)  # not flushed to the disk, which would cost more than all the rest
-
-
-_reporters: list[_Reporter] = []
-"""That of this process, if DVC started it as a stage."""
+_reporting: list[tuple[Path, RunStatus]] = []
+"""The file and the status of this process, if it is a stage that DVC runs."""
 
 
 @contextmanager
 def reported(stage: str) -> Iterator[None]:
-    """Report that a stage runs, and how it ended, if DVC started this process."""
-    root = os.environ.get("DVC_ROOT")
-    if root is None:
+    """Report that a stage runs, and how it ended, if DVC runs it."""
+    if (root := os.environ.get("DVC_ROOT")) is None:
         yield
         return
-    folder = os.path.relpath(Path.cwd(), root)
-    path = Path(root) / FOLDER / f"{folder.strip('.').replace(os.sep, '-') or 'workspace'}.json"
-    run, now = os.environ.get("DVC_EXP_NAME") or "workspace", time.time()
-    status = RunStatus(run, stage, os.getpid(), now)
+    folder = os.path.relpath(Path.cwd(), root).strip(".").replace(os.sep, "-")
+    path = Path(root) / FOLDER / f"{folder or 'workspace'}.json"
+    status = RunStatus(os.environ.get("DVC_EXP_NAME") or "workspace", stage, os.getpid())
     for other, found in _found(path.parent):
-        if other == path and (found.run, found.ended) == (run, DONE) and now - found.seen < SECONDS_BETWEEN_STAGES:
+        silent = time.time() - found.seen
+        if (other, found.run, found.ended) == (path, status.run, DONE) and silent < SECONDS_BETWEEN_STAGES:
             status.accuracies = found.accuracies  # of an earlier stage of this run
-        elif now - found.seen > SECONDS_KEPT:
+        elif silent > SECONDS_KEPT:
             other.unlink(missing_ok=True)
-    reporter = _Reporter(path, status)
-    reporter.write()
-    _reporters.append(reporter)
+    _reporting.append((path, status))
     try:
+        report()
         yield
-        status.ended = DONE
+        report(ended=DONE)
     except BaseException as error:
-        known = isinstance(error, (PipelineError, OSError))
-        status.ended = str(error) if known else "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)
+        report(ended=str(error) or type(error).__name__)
         raise
     finally:
-        _reporters.remove(reporter)
-        reporter.write()
+        _reporting.clear()
 
 
 def report(**changes: Any) -> None:
-    """Report fields of ``RunStatus``; costs nothing more often than once a second."""
-    for reporter in _reporters:
-        reporter.update(changes)
+    """Report fields of ``RunStatus``: written at most once a second; nothing stops if that is impossible."""
+    for path, status in _reporting:
+        vars(status).update(changes)
+        if begins := status.epochs > 0 and not status.began:
+            status.began, status.done_before = time.time(), status.done
+        if begins or status.ended or time.time() - status.seen >= SECONDS_BETWEEN:
+            status.seen = time.time()
+            temporary = path.with_suffix(".tmp")
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_text(json.dumps(asdict(status)), "utf-8")
+                temporary.replace(path)  # atomic; not flushed to the disk, which would cost more than all else
 
 
 def read_progress(repository: Path) -> list[RunStatus]:

@@ -34,7 +34,7 @@ def build_cnn(image_side: int, classes: int, settings: CnnParams, params: ModelP
     See ``registry.build_network`` for the arguments.
 
     Raises:
-        ValueError: the image is too small to be halved once a group.
+        PipelineError: the image is too small to be halved once a group.
     """
     settings.check_side(image_side)
     layers: list[nn.Module] = [ToImage(image_side)]

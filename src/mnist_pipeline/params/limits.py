@@ -21,25 +21,13 @@ def check_limits(params: Params, image_side: int, summary: Mapping[str, Any]) ->
         summary: of the data, as the stage ``validate`` writes it.
 
     Raises:
-        PipelineError: a batch, the validation set, ``evaluate.record`` or the network does not fit; all are named.
+        PipelineError: a batch, the validation set, ``evaluate.record`` or the network does not fit.
     """
-    train, problems = summary["train"], []
-    try:
-        counts = list(train["class_counts"].values())
-        check_batch_size(params.train.batch_size, train["rows"] - split_size(params.data.validation_size, counts))
-    except PipelineError as error:
-        problems.append(str(error))
-    try:
-        check_record(params.evaluate.record, summary["test"]["rows"])
-    except PipelineError as error:
-        problems.append(str(error))
-    try:
-        if isinstance(params.model.settings, CnnParams):
-            params.model.settings.check_side(image_side)
-    except ValueError as error:
-        problems.append(str(error))
-    if problems:
-        raise PipelineError("\n".join(problems))
+    rows = split_size(params.data.validation_size, list(summary["train"]["class_counts"].values()))
+    check_batch_size(params.train.batch_size, summary["train"]["rows"] - rows)
+    check_record(params.evaluate.record, summary["test"]["rows"])
+    if isinstance(params.model.settings, CnnParams):
+        params.model.settings.check_side(image_side)
 
 
 def check_corrections(params: Params, folder: Path) -> None:
