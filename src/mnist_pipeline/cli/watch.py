@@ -23,7 +23,7 @@ DESCRIPTION = (
 )
 REFRESH_SECONDS = 0.5
 QUEUE_SECONDS = 10.0  # between two questions to DVC, which computes for half a second to answer
-SECONDS_BETWEEN_STAGES = 10.0  # a run that ended a stage so recently still runs
+SECONDS_BETWEEN_STAGES = 15.0  # a run that ended a stage so recently still runs
 SECONDS_SHOWN, MOST_ENDED = 3600.0, 8  # of runs that ended
 LONGEST_NAME = 16
 

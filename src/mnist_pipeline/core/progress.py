@@ -66,7 +66,8 @@ class RunStatus:
 
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.process)
-            return process.status() != psutil.STATUS_ZOMBIE and bool(process.create_time() <= self.seen)
+            started = process.create_time()  # to a second or two: Linux derives it from the time of booting
+            return process.status() != psutil.STATUS_ZOMBIE and bool(started < self.seen + SECONDS_BETWEEN_STAGES)
         return False
 
 

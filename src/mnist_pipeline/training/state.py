@@ -168,7 +168,7 @@ class TrainingState:
         now.history.epochs.append(Epoch(now.epoch, now.learning_rate, train_loss, loss, train_accuracy, accuracy))
         self._report()
         every = math.ceil(self._params.epochs / MOST_LINES)
-        if self._shown and self._bar is None and now.epoch % every in {0, 1 % every}:
+        if self._shown and self._bar is None and (now.epoch % every == 0 or now.epoch in {1, self._params.epochs}):
             print(f"epoch {now.epoch}/{self._params.epochs}: {_described(now.history.epochs[-1])}", flush=True)
         now.epoch, now.batch, now.total_loss, now.correct = now.epoch + 1, 0, 0.0, 0
         if self._checkpoint is not None:
