@@ -177,15 +177,21 @@ def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStat
 
 
 def _fitted(rows: list[list[str]], width: int) -> list[list[str]]:
-    """Cut what was changed, then the names, so that the table is at most so wide."""
-    for title in ("changed", "name"):
-        place = rows[0].index(title)
+    """Fold what was changed, then cut the names, so that the table is at most so wide."""
+
+    def room(place: int) -> int:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        room = max(NARROWEST, widths[place] - (sum(widths) + 2 * len(widths) - 2 - width))
-        for row in rows:
-            if len(row[place]) > room:
-                row[place] = row[place][: room - 1].rstrip() + "…"
-    return rows
+        return max(NARROWEST, widths[place] - (sum(widths) + 2 * len(widths) - 2 - width))
+
+    place = rows[0].index("changed")
+    folded: list[list[str]] = []
+    for row in rows:
+        first, *others = textwrap.wrap(row[place], room(place), break_on_hyphens=False) or [""]
+        folded.append([*row[:place], first, *row[place + 1 :]])
+        folded += [[*[""] * place, line, *[""] * (len(row) - place - 1)] for line in others]
+    rows = folded
+    longest = room(rows[0].index("name"))
+    return [[row[0] if len(row[0]) <= longest else f"{row[0][: longest - 1].rstrip()}…", *row[1:]] for row in rows]
 
 
 def _print_json(rows: Sequence[Row], file: str) -> None:

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
 
     here, console = Path.cwd(), Console()
     if args.once or not console.is_terminal:
-        print(view(read_progress(here), _ask(here), time.time()))
+        queue = _ask(here)  # takes a second or more, after which what was read before it would be wrong
+        print(view(read_progress(here), queue, time.time()))
         return
     answers: list[Queue] = [(QueueStatus([], 0), {})]
     Thread(target=_keep_asking, args=(here, answers), daemon=True).start()
