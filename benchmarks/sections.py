@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from benchmarks.audit_quality import audit
+from benchmarks.many_runs import runs_table
 from benchmarks.processes import (
     ARRAYS,
     ROOT,
@@ -438,6 +439,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         pictures,
         presets,
         queue_cost,
+        runs_table,
         tutorial,
         twenty_runs,
         verdicts,

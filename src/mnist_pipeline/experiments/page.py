@@ -18,8 +18,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #8886; padding: .3rem .8rem; text-align: left; vertical-align: top; }
 th button { all: unset; cursor: pointer; font-weight: bold; }
 th button:focus-visible { outline: 2px solid; }
-th[aria-sort=ascending] button::after { content: " ↑"; }
-th[aria-sort=descending] button::after { content: " ↓"; }
+th button::after { content: " ↕"; opacity: .4; }
+th[aria-sort=ascending] button::after { content: " ↑"; opacity: 1; }
+th[aria-sort=descending] button::after { content: " ↓"; opacity: 1; }
 tr.best { font-weight: bold; }
 tr.worse, tr.failed { opacity: .7; }
 </style>
@@ -67,7 +68,7 @@ def table_page(
     head = "".join(f"<th><button>{escape(each)}</button></th>" for each in header)
     lines = [
         f'<tr class="{escape(kind)}">'
-        + "".join(f'<td data-key="{escape(key)}">{escape(text)}</td>' for text, key in row)
+        + "".join(f'<td data-key="{escape(key)}">{escape(text).replace(" ± ", "&nbsp;±&nbsp;")}</td>' for text, key in row)
         + "</tr>"
         for row, kind in zip(rows, kinds, strict=True)
     ]
