@@ -16,6 +16,7 @@ PAGE = """<!DOCTYPE html>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #8886; padding: .3rem .8rem; text-align: left; vertical-align: top; }
+th { white-space: nowrap; }
 th button { all: unset; cursor: pointer; font-weight: bold; }
 th button:focus-visible { outline: 2px solid; }
 th button::after { content: " ↕"; opacity: .4; }
@@ -68,7 +69,7 @@ def table_page(
     head = "".join(f"<th><button>{escape(each)}</button></th>" for each in header)
     lines = [
         f'<tr class="{escape(kind)}">'
-        + "".join(f'<td data-key="{escape(key)}">{escape(text).replace(" ± ", "&nbsp;±&nbsp;")}</td>' for text, key in row)
+        + "".join(f'<td data-key="{escape(key)}">{escape(text)}</td>' for text, key in row).replace(" ± ", "&nbsp;±&nbsp;")
         + "</tr>"
         for row, kind in zip(rows, kinds, strict=True)
     ]
