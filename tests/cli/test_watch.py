@@ -32,14 +32,14 @@ def training(run: str, epochs: int = 10, **more: Any) -> RunStatus:
     """Half of the training done, in ten seconds."""
     accuracies = [1 - 1 / epoch for epoch in range(2, epochs // 2 + 1)]
     return status(
-        run, epoch=epochs // 2 + 1, epochs=epochs, batches=430, loss=0.0712, accuracies=accuracies, began=NOW - 10,
-        **more,
+        run, epoch=epochs // 2 + 1, epochs=epochs, batch=215 * epochs, batches=430 * epochs, loss=0.0712,
+        accuracies=accuracies, began=NOW - 10, **more,
     )  # fmt: skip
 
 
 def shown(runs: Sequence[RunStatus], queue: QueueStatus = NOTHING, **failed: str) -> list[str]:
     reasons = {Task("ab12cd3", name, "Failed"): reason for name, reason in failed.items()}
-    return view(runs, (queue, reasons), NOW).splitlines()
+    return view(runs, queue, reasons, NOW).splitlines()
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
@@ -56,7 +56,7 @@ def test_each_run_has_a_line_that_fits_the_terminal(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_a_resumed_run_had_done_before_does_not_make_it_faster() -> None:
-    (line,) = (line for line in shown([training("a", done_before=4 * 430)]) if line.startswith("a"))
+    (line,) = (line for line in shown([training("a", batch_before=4 * 430)]) if line.startswith("a"))
     assert "00:50" in line  # one epoch in ten seconds, five to go
 
 
@@ -66,7 +66,7 @@ def test_what_waits_and_what_ended_is_named() -> None:
         status("between", "export", ago=3, ended=DONE),
         status("good", "card", ago=30, ended=DONE, accuracies=[0.98]),
         status("wrong", ago=120, ended="training diverged: lower the rate", epoch=1, epochs=3),
-        status("dead", ago=1e-9, epoch=2, epochs=3),
+        status("dead", ago=300, epoch=2, epochs=3),
         status("old", "card", ago=7200, ended=DONE),
     ]
     runs[3].process = 2**22 + 1  # above the largest id of a process
@@ -78,7 +78,7 @@ def test_what_waits_and_what_ended_is_named() -> None:
         "",
         "good: ended after card 30 s ago, validation accuracy 0.9800",
         "wrong: failed in train 1/3 2 min ago: training diverged: lower the rate",
-        "dead: was killed in train 2/3 0 s ago",
+        "dead: was killed in train 2/3 5 min ago",
         "bad: failed: train: bad luck",
     ]
     assert shown([], QueueStatus(tasks[:1], 0)) == [
@@ -124,7 +124,7 @@ def test_a_run_of_dvc_is_seen_in_training_and_as_killed(tmp_path: Path) -> None:
     while "watched  train " not in (said := repository.run(command)):
         assert running.poll() is None, said
         time.sleep(0.2)
-    (found,) = (each for each in read_progress(repository.path) if each.run == "watched")
+    (found,) = (each for each in read_progress(repository.path).values() if each.run == "watched")
     os.kill(found.process, signal.SIGKILL)
     assert "exited with -9" in running.communicate()[0]
     assert "watched: was killed in train " in repository.run(command)

@@ -23,22 +23,27 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def known(root: Path) -> list[RunStatus]:
+    """The runs that are known, the one that wrote last first."""
+    return sorted(read_progress(root).values(), key=lambda each: -each.seen)
+
+
 def test_what_a_stage_reports_is_read_and_its_curve_stays_for_the_next_stage_of_the_run(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with reported("train"):
-        report(epoch=2, epochs=3, batch=5, batches=10, loss=0.5, accuracies=[0.9])
-        (status,) = read_progress(root)
+        report(epoch=2, epochs=3, batch=15, batches=30, loss=0.5, accuracies=[0.9])
+        (status,) = known(root)
         assert (status.run, status.stage, status.ended, status.process) == ("workspace", "train", "", os.getpid())
-        assert (status.done, status.done_before, status.loss, status.accuracies) == (15, 15, 0.5, [0.9])
+        assert (status.batch, status.batch_before, status.loss, status.accuracies) == (15, 15, 0.5, [0.9])
         assert status.alive
     with reported("evaluate"):
-        (status,) = read_progress(root)
+        (status,) = known(root)
         assert (status.stage, status.epochs, status.accuracies) == ("evaluate", 0, [0.9])
-    assert [each.ended for each in read_progress(root)] == [DONE]
+    assert [each.ended for each in known(root)] == [DONE]
     monkeypatch.setenv("DVC_EXP_NAME", "adam")
     with reported("check"):
-        (status,) = read_progress(root)
+        (status,) = known(root)
         assert (status.run, status.accuracies) == ("adam", [])
 
 
@@ -50,7 +55,7 @@ def test_experiments_in_folders_of_their_own_report_to_the_root(root: Path, monk
         monkeypatch.chdir(folder)
         with reported("train"):
             pass
-    assert [each.run for each in read_progress(root)] == ["b", "a"]
+    assert [each.run for each in known(root)] == ["b", "a"]
     assert [path.name for path in root.iterdir() if path.name != ".dvc"] == [FOLDER.parts[0]]
 
 
@@ -62,11 +67,11 @@ def test_reports_are_written_once_a_second(root: Path, monkeypatch: pytest.Monke
         for batch in range(1, 4):
             report(batch=batch)
             now += 0.4
-        assert read_progress(root)[0].batch == 0
+        assert known(root)[0].batch == 0
         report(batch=4)
-        assert read_progress(root)[0].batch == 4
+        assert known(root)[0].batch == 4
         report(batch=5)
-    assert read_progress(root)[0].batch == 5  # the end is always written
+    assert known(root)[0].batch == 5  # the end is always written
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_reports_are_written_once_a_second(root: Path, monkeypatch: pytest.Monke
 def test_why_a_stage_failed_is_kept(root: Path, error: BaseException, ended: str) -> None:
     with pytest.raises(type(error)), reported("train"):
         raise error
-    assert [each.ended for each in read_progress(root)] == [ended]
+    assert [each.ended for each in known(root)] == [ended]
     report(epoch=1)  # belongs to no stage
 
 
@@ -98,7 +103,7 @@ def test_nothing_is_written_without_dvc_and_nothing_stops_where_it_cannot_be(
     (root / ".scratch").touch()  # no folder can be made in its place
     with reported("train"):
         report(epoch=1, epochs=2)
-    assert read_progress(root) == []
+    assert known(root) == []
     (root / ".scratch").unlink()
     monkeypatch.delenv("DVC_ROOT")
     with reported("train"):
@@ -113,7 +118,7 @@ def test_what_is_a_day_old_or_damaged_does_not_stay_or_matter(root: Path, monkey
     (folder / "workspace.json").rename(folder / "old.json")
     (folder / "damaged.json").write_text("{")
     (folder / "other.json").write_text('{"unknown": 1}')
-    assert len(read_progress(root)) == 1
+    assert len(known(root)) == 1
     later = time.time() + 90_000
     monkeypatch.setattr(time, "time", lambda: later)
     with reported("train"):

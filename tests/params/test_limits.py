@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.params.limits import check_corrections, check_limits
+from mnist_pipeline.params.limits import check_limits
 from tests.training.runs import MakeParams
 
 SUMMARY = {
@@ -43,12 +42,3 @@ def test_limits_of_the_data(make_params: MakeParams, changes: dict[str, Any], me
         assert str(raised.value).startswith(message)
     else:
         check_limits(params, 8, SUMMARY)
-
-
-def test_corrections_must_be_there(make_params: MakeParams, tmp_path: Path) -> None:
-    check_corrections(make_params({}), tmp_path / "nowhere")
-    params = make_params({"data.corrections": "mine.csv"})
-    with pytest.raises(PipelineError, match=r"^data.corrections must be a file of .* or null, was 'mine.csv'; there"):
-        check_corrections(params, tmp_path)
-    (tmp_path / "mine.csv").touch()
-    check_corrections(params, tmp_path)

@@ -98,8 +98,8 @@ def test_a_log_gets_a_line_for_each_epoch_but_no_flood_and_a_watcher_all(
     ]
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f"epoch {epoch}/{epochs}: {figures[epoch - 1]}" for epoch in printed]
-    (status,) = read_progress(tmp_path)
-    assert (status.done, status.epochs * status.batches) == (4 * epochs, 4 * epochs)
+    (status,) = read_progress(tmp_path).values()
+    assert (status.batch, status.batches) == (4 * epochs, 4 * epochs)
     assert status.accuracies == [each.validation_accuracy for each in history.epochs]
     trained(params, samples(100))  # as a fold of the audit
     assert capsys.readouterr().out == ""

@@ -10,7 +10,7 @@ from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import flatten, read_yaml
 from mnist_pipeline.experiments.runs import check_was_run
 from mnist_pipeline.ladder.spec import load_ladder
-from mnist_pipeline.params.limits import check_corrections, check_limits
+from mnist_pipeline.params.limits import check_limits
 from mnist_pipeline.params.schema import load_params
 from mnist_pipeline.provenance import paths
 from mnist_pipeline.provenance.dvc import parse_lock
@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(_: argparse.Namespace) -> None:
     """Check, and say what was checked."""
     params = load_params(PARAMS)
-    check_corrections(params, Path(paths.CORRECTIONS))
     checked = f"{PARAMS} is valid"
     if LADDER.exists():
         load_ladder(LADDER, PARAMS)

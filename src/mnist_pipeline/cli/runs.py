@@ -41,8 +41,8 @@ SORTS: dict[str, Callable[[Row], Any]] = {
 NARROWEST = 16
 """The characters to which a column is cut at most."""
 
-Column = tuple[str, Callable[[Row], str], Callable[[Row], Any]]
-"""A heading, the text of a cell, and what the column is sorted by."""
+Column = tuple[str, Callable[[Row], str]]
+"""A heading, and the text of a cell."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,23 +94,19 @@ def _columns(rows: Sequence[Row], *, group: bool) -> list[Column]:
         words = [f"{short[name]}={_value(value)}" for name, value in row.changes.items()]
         return " ".join([*words, "(and code)"] if row.entries[0].code_changed else words)
 
-    columns: list[Column] = [("name", lambda row: row.name, lambda row: row.name)]
+    columns: list[Column] = [("name", lambda row: row.name)]
     if group:
-        columns.append(("runs", lambda row: str(len(row.entries)), lambda row: len(row.entries)))
+        columns.append(("runs", lambda row: str(len(row.entries))))
     if len({row.entries[0].base for row in rows if row.entries[0].base}) > 1:
-        columns.append(("base", lambda row: row.entries[0].base[:7], lambda row: row.entries[0].base))
+        columns.append(("base", lambda row: row.entries[0].base[:7]))
     columns += [
-        ("changed", changed, changed),
-        (
-            "validation",
-            lambda row: _number(row.validation, row.std("validation") if group else row.half_width),
-            lambda row: row.validation,
-        ),
-        ("test", lambda row: _number(row.test, row.std("test")), lambda row: row.test),
-        ("vs best", _versus, _versus),
+        ("changed", changed),
+        ("validation", lambda row: _number(row.validation, row.std("validation") if group else row.half_width)),
+        ("test", lambda row: _number(row.test, row.std("test"))),
+        ("vs best", _versus),
     ]
     if any(row.seconds is not None for row in rows):
-        columns.append(("seconds", lambda row: f"{row.seconds:.0f}" if row.seconds else "", lambda row: row.seconds))
+        columns.append(("seconds", lambda row: f"{row.seconds:.0f}" if row.seconds else ""))
     return columns
 
 
@@ -158,17 +154,15 @@ def _notes(rows: Sequence[Row], queue: QueueStatus, *, group: bool) -> list[str]
 
 def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStatus) -> None:
     columns, notes = _columns(rows, group=args.group), _notes(rows, queue, group=args.group)
-    header = [title for title, _, _ in columns]
-    cells = [[text(row) for _, text, _ in columns] for row in rows]
+    header = [title for title, _ in columns]
+    cells = [[text(row) for _, text in columns] for row in rows]
     if args.md:
         print("\n\n".join([markdown_table([header, *cells]), *notes]))
     elif args.html is not None:
         from mnist_pipeline.experiments.page import table_page
 
-        keys = [["" if (key := by(row)) is None else str(key) for _, _, by in columns] for row in rows]
-        pairs = [list(zip(*both, strict=True)) for both in zip(cells, keys, strict=True)]
         kinds = ["failed" if row.entries[0].failure else row.versus.replace(" ", "-") for row in rows]
-        write_text(args.html, table_page("Experiments", header, pairs, kinds, notes))
+        write_text(args.html, table_page("Experiments", header, cells, kinds, notes))
         print(f"The page is {args.html}")
     else:
         width = shutil.get_terminal_size((10_000, 24)).columns  # a file or a pipe gets everything

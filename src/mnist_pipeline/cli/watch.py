@@ -6,7 +6,7 @@ import argparse
 import shutil
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -27,9 +27,6 @@ SECONDS_BETWEEN_STAGES = 15.0  # a run that ended a stage so recently still runs
 SECONDS_SHOWN, MOST_ENDED = 3600.0, 8  # of runs that ended
 LONGEST_NAME = 16
 
-Queue = tuple[QueueStatus, dict[Task, str]]
-"""DVC's queue, and why tasks in it failed."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -45,40 +42,48 @@ def run(args: argparse.Namespace) -> None:
     here, console = Path.cwd(), Console()
     if args.once or not console.is_terminal:
         queue = _ask(here)  # takes a second or more, after which what was read before it would be wrong
-        print(view(read_progress(here), queue, time.time()))
+        print(view(read_progress(here).values(), *queue, time.time()))
         return
-    answers: list[Queue] = [(QueueStatus([], 0), {})]
-    Thread(target=_keep_asking, args=(here, answers), daemon=True).start()
+    queues = [(QueueStatus([], 0), dict[Task, str]())]
+    Thread(target=_keep_asking, args=(here, queues), daemon=True).start()
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(Text(view(read_progress(here), answers[-1], time.time())), refresh=True)
+            live.update(Text(view(read_progress(here).values(), *queues[-1], time.time())), refresh=True)
             time.sleep(REFRESH_SECONDS)
 
 
-def _keep_asking(repository: Path, answers: list[Queue]) -> None:
+def _keep_asking(repository: Path, queues: list[tuple[QueueStatus, dict[Task, str]]]) -> None:
     while True:
         with suppress(PipelineError):  # another command of DVC has locked it
-            answers[:] = [_ask(repository)]
+            queues[:] = [_ask(repository)]
         time.sleep(QUEUE_SECONDS)
 
 
-def _ask(repository: Path) -> Queue:
-    status = used_queue_status(repository)
-    return status, failure_reasons(repository, status.with_state("Failed"))
+def _ask(repository: Path) -> tuple[QueueStatus, dict[Task, str]]:
+    queue = used_queue_status(repository)
+    return queue, failure_reasons(repository, queue.with_state("Failed"))
 
 
-def view(runs: Sequence[RunStatus], queue: Queue, now: float) -> str:
-    """Return what is shown at a time, as ``time.time()``."""
-    width, (status, reasons) = shutil.get_terminal_size().columns, queue
+def view(runs: Collection[RunStatus], queue: QueueStatus, reasons: Mapping[Task, str], now: float) -> str:
+    """Return what is shown.
+
+    Args:
+        runs: those that are known.
+        queue: of DVC.
+        reasons: why tasks of the queue failed.
+        now: as ``time.time()``.
+    """
+    width = shutil.get_terminal_size().columns
     running = [each for each in runs if _runs(each, now)]
     parts = [_running(running, now, width)] if running else []
-    if waiting := [task.name for task in status.with_state("Queued")]:
+    if waiting := [task.name for task in queue.with_state("Queued")]:
         more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
         parts.append(f"Queued: {', '.join(waiting[:5])}{more}")
-        parts += [] if status.workers else ["No worker of the queue runs; start two: dvc queue start -j 2"]
+        parts += [] if queue.workers else ["No worker of the queue runs; start two: dvc queue start -j 2"]
     elif not running:
         parts.append("Nothing runs. Start: dvc repro, or dvc exp run -n adam -S model.optimizer=adam")
-    ended = [_end(each, now) for each in runs if each not in running and now - each.seen < SECONDS_SHOWN]
+    recent = [each for each in runs if each not in running and now - each.seen < SECONDS_SHOWN]
+    ended = [_end(each, now) for each in sorted(recent, key=lambda each: -each.seen)]
     names = {each.run for each in runs}
     ended += [f"{task.name}: failed: {reason}" for task, reason in reasons.items() if task.name not in names]
     parts += ["\n".join(textwrap.fill(line, width, subsequent_indent="  ") for line in ended[:MOST_ENDED])]
@@ -89,7 +94,7 @@ def _runs(status: RunStatus, now: float) -> bool:
     return status.alive if not status.ended else status.ended == DONE and now - status.seen < SECONDS_BETWEEN_STAGES
 
 
-def _running(runs: Sequence[RunStatus], now: float, width: int) -> str:
+def _running(runs: Collection[RunStatus], now: float, width: int) -> str:
     from tqdm import tqdm
 
     names, places = [each.run[:LONGEST_NAME] for each in runs], [_place(each) for each in runs]
@@ -97,8 +102,8 @@ def _running(runs: Sequence[RunStatus], now: float, width: int) -> str:
     form = "{percentage:3.0f} % {bar} {remaining}"
     rows = [["run", "stage", "training", "loss", "validation accuracy"]]
     for each, name, place in sorted(zip(runs, names, places, strict=True), key=lambda row: row[1]):
-        done, total, seconds = each.done, each.epochs * each.batches, now - each.began
-        meter = tqdm.format_meter(done, total, seconds, room, bar_format=form, initial=each.done_before)
+        seconds, before = now - each.began, each.batch_before
+        meter = tqdm.format_meter(each.batch, each.batches, seconds, room, bar_format=form, initial=before)
         loss = "" if each.loss is None else f"{each.loss:.4f}"
         accuracy = f"{each.accuracies[-1]:.4f} {curve(each.accuracies, room)}" if each.accuracies else ""
         rows.append([name, place, meter if each.epochs else "", loss, accuracy])
@@ -120,9 +125,8 @@ def _place(status: RunStatus) -> str:
 def _end(status: RunStatus, now: float) -> str:
     seconds = now - status.seen
     ago = f"{seconds:.0f} s ago" if seconds < 60 else f"{seconds / 60:.0f} min ago"
-    accuracy = f", validation accuracy {status.accuracies[-1]:.4f}" if status.accuracies else ""
-    if status.ended == DONE:
-        return f"{status.run}: ended after {status.stage} {ago}{accuracy}"
-    if status.ended:
+    if status.ended not in ("", DONE):
         return f"{status.run}: failed in {_place(status)} {ago}: {status.ended}"
-    return f"{status.run}: was killed in {_place(status)} {ago}{accuracy}"
+    how = f"ended after {status.stage}" if status.ended else f"was killed in {_place(status)}"
+    accuracy = f", validation accuracy {status.accuracies[-1]:.4f}" if status.accuracies else ""
+    return f"{status.run}: {how} {ago}{accuracy}"

@@ -33,11 +33,11 @@ class RunStatus:
         seen: when it last wrote.
         ended: empty while the stage runs; DONE, or else why it failed.
         epoch: that trains, from 1, of ``epochs``; 0: nothing trains.
-        batch: how many of the ``batches`` of this epoch are done.
+        batch: how many of the ``batches`` of all epochs are done.
         loss: of the last batches.
         accuracies: on the validation set, after each epoch.
         began: when this process began to train.
-        done_before: batches of all epochs that were done then.
+        batch_before: how many batches were done then, by a process that was killed.
     """
 
     run: str
@@ -48,16 +48,11 @@ class RunStatus:
     epoch: int = 0
     epochs: int = 0
     batch: int = 0
-    batches: int = 1
+    batches: int = 0
     loss: float | None = None
     accuracies: list[float] = field(default_factory=list)
     began: float = 0.0
-    done_before: int = 0
-
-    @property
-    def done(self) -> int:
-        """Batches of all epochs that are done."""
-        return (self.epoch - 1) * self.batches + self.batch
+    batch_before: int = 0
 
     @property
     def alive(self) -> bool:
@@ -84,7 +79,7 @@ def reported(stage: str) -> Iterator[None]:
     folder = os.path.relpath(Path.cwd(), root).strip(".").replace(os.sep, "-")
     path = Path(root) / FOLDER / f"{folder or 'workspace'}.json"
     status = RunStatus(os.environ.get("DVC_EXP_NAME") or "workspace", stage, os.getpid())
-    for other, found in _found(path.parent):
+    for other, found in read_progress(Path(root)).items():
         silent = time.time() - found.seen
         if (other, found.run, found.ended) == (path, status.run, DONE) and silent < SECONDS_BETWEEN_STAGES:
             status.accuracies = found.accuracies  # of an earlier stage of this run
@@ -107,7 +102,7 @@ def report(**changes: Any) -> None:
     for path, status in _reporting:
         vars(status).update(changes)
         if begins := status.epochs > 0 and not status.began:
-            status.began, status.done_before = time.time(), status.done
+            status.began, status.batch_before = time.time(), status.batch
         if begins or status.ended or time.time() - status.seen >= SECONDS_BETWEEN:
             status.seen = time.time()
             temporary = path.with_suffix(".tmp")
@@ -117,12 +112,10 @@ def report(**changes: Any) -> None:
                 temporary.replace(path)  # atomic; not flushed to the disk, which would cost more than all else
 
 
-def read_progress(repository: Path) -> list[RunStatus]:
-    """Return all runs that are known, the one that wrote last first."""
-    return sorted((found for _, found in _found(repository / FOLDER)), key=lambda each: -each.seen)
-
-
-def _found(folder: Path) -> Iterator[tuple[Path, RunStatus]]:
-    for path in sorted(folder.glob("*.json")):
+def read_progress(repository: Path) -> dict[Path, RunStatus]:
+    """Return the runs that are known, by their files."""
+    runs = {}
+    for path in (repository / FOLDER).glob("*.json"):
         with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
-            yield path, RunStatus(**json.loads(path.read_text("utf-8")))
+            runs[path] = RunStatus(**json.loads(path.read_text("utf-8")))
+    return runs

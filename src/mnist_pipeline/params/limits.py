@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
@@ -28,13 +27,6 @@ def check_limits(params: Params, image_side: int, summary: Mapping[str, Any]) ->
     check_record(params.evaluate.record, summary["test"]["rows"])
     if isinstance(params.model.settings, CnnParams):
         params.model.settings.check_side(image_side)
-
-
-def check_corrections(params: Params, folder: Path) -> None:
-    """Raise a ``PipelineError`` if the file of corrections is not in its folder."""
-    name = params.data.corrections
-    if name is not None and not (folder / name).is_file():
-        raise PipelineError(f"data.corrections must be a file of {folder} or null, was {name!r}; there is no such file")
 
 
 def check_batch_size(size: int, rows: int) -> None:

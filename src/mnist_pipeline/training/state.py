@@ -123,7 +123,7 @@ class TrainingState:
             name += f", so far {_described(now.history.epochs[-1])}"
         if self._shown and sys.stderr.isatty():
             self._bar = tqdm(desc=name, total=batches, initial=now.batch, unit="batch", leave=False)
-        self._report(batches=batches)
+        self._report(batches=self._params.epochs * batches)
 
     def record(self, steps: list[tuple[Tensor, Tensor]], labels: Tensor) -> None:
         """Record the steps of a block: loss, (), and outputs, (b, classes), of each; labels, (n,), of all.
@@ -178,7 +178,7 @@ class TrainingState:
         now = self.progress
         accuracies = [each.validation_accuracy for each in now.history.epochs if each.validation_accuracy is not None]
         if self._shown:
-            report(epoch=now.epoch, epochs=self._params.epochs, batch=now.batch, accuracies=accuracies, **changes)
+            report(epoch=now.epoch, epochs=self._params.epochs, batch=now.step, accuracies=accuracies, **changes)
 
     def _check_finite(self, what: str, value: float) -> None:
         now, optimizer = self.progress, self._classifier.params.optimizer
