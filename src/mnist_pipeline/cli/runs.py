@@ -16,7 +16,7 @@ from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import markdown_table, text_table
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
-from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, failure_reasons, used_queue_status
+from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, queue_and_failures
 from mnist_pipeline.provenance.paths import TEST_METRICS, TRAIN_METRICS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> None:
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
-        asked, cache = pool.submit(used_queue_status, here), pool.submit(cached_file, here, "")
+        asked, cache = pool.submit(queue_and_failures, here), pool.submit(cached_file, here, "")
         entries = load_entries(here, SOURCES)
         rows = make_rows(entries, args.filter, group=args.group)
         cache.result()
         mark(here, rows)
-        queue = asked.result()
-        failures = load_failures(here, SOURCES, failure_reasons(here, queue.with_state("Failed")))
+        queue, reasons = asked.result()
+        failures = load_failures(here, SOURCES, reasons)
     rows += make_rows(failures, args.filter)
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])

@@ -14,7 +14,7 @@ from threading import Thread
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.progress import DONE, RunStatus, read_progress
 from mnist_pipeline.core.tables import text_table
-from mnist_pipeline.provenance.dvc import QueueStatus, Task, failure_reasons, used_queue_status
+from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_and_failures
 
 DESCRIPTION = (
     "Show what runs now, in the workspace, with --temp, and in DVC's queue: for each run the stage, how much of the "
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
 
     here, console = Path.cwd(), Console()
     if args.once or not console.is_terminal:
-        queue = _ask(here)  # takes a second or more, after which what was read before it would be wrong
+        queue = queue_and_failures(here)  # takes a second or more, after which what was read before it would be wrong
         print(view(read_progress(here).values(), *queue, time.time()))
         return
     queues = [(QueueStatus([], 0), dict[Task, str]())]
@@ -55,24 +55,12 @@ def run(args: argparse.Namespace) -> None:
 def _keep_asking(repository: Path, queues: list[tuple[QueueStatus, dict[Task, str]]]) -> None:
     while True:
         with suppress(PipelineError):  # another command of DVC has locked it
-            queues[:] = [_ask(repository)]
+            queues[:] = [queue_and_failures(repository)]
         time.sleep(QUEUE_SECONDS)
 
 
-def _ask(repository: Path) -> tuple[QueueStatus, dict[Task, str]]:
-    queue = used_queue_status(repository)
-    return queue, failure_reasons(repository, queue.with_state("Failed"))
-
-
 def view(runs: Collection[RunStatus], queue: QueueStatus, reasons: Mapping[Task, str], now: float) -> str:
-    """Return what is shown.
-
-    Args:
-        runs: those that are known.
-        queue: of DVC.
-        reasons: why tasks of the queue failed.
-        now: as ``time.time()``.
-    """
+    """Return what is shown at a time (``time.time()``) of the known runs, DVC's queue, and why tasks in it failed."""
     width = shutil.get_terminal_size().columns
     running = [each for each in runs if _runs(each, now)]
     parts = [_running(running, now, width)] if running else []

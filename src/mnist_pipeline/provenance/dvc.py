@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -135,14 +134,13 @@ def queue_status(repository: Path) -> QueueStatus:
     return parse_queue_status(run_dvc(repository, "queue", "status"))
 
 
-def used_queue_status(repository: Path) -> QueueStatus:
-    """Return the state of DVC's queue likewise; empty, without asking DVC, if git has no ref of a task in it."""
-    used = run_git(repository, "for-each-ref", f"{EXPERIMENTS}/celery")
-    return queue_status(repository) if used else QueueStatus([], 0)
+def queue_and_failures(repository: Path) -> tuple[QueueStatus, dict[Task, str]]:
+    """Return the state of DVC's queue, and why tasks in it failed.
 
-
-def failure_reasons(repository: Path, tasks: Sequence[Task]) -> dict[Task, str]:
-    """Return why tasks of the queue failed."""
+    DVC is not asked, and the queue is empty, if git has no ref of a task that waits or failed.
+    """
+    if not run_git(repository, "for-each-ref", f"{EXPERIMENTS}/celery"):
+        return QueueStatus([], 0), {}
 
     def reason(task: Task) -> str:
         kept = repository / REASONS / f"{task.id}.txt"
@@ -150,8 +148,10 @@ def failure_reasons(repository: Path, tasks: Sequence[Task]) -> dict[Task, str]:
             write_text(kept, failure_reason(repository, task))
         return kept.read_text("utf-8")
 
+    status = queue_status(repository)
+    failed = status.with_state("Failed")
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(tasks, pool.map(reason, tasks), strict=True))
+        return status, dict(zip(failed, pool.map(reason, failed), strict=True))
 
 
 def failure_reason(repository: Path, task: Task) -> str:
