@@ -84,7 +84,8 @@ def reported(stage: str) -> Iterator[None]:
         if (other, found.run, found.ended) == (path, status.run, DONE) and silent < SECONDS_BETWEEN_STAGES:
             status.accuracies = found.accuracies  # of an earlier stage of this run
         elif silent > SECONDS_KEPT:
-            other.unlink(missing_ok=True)
+            with suppress(OSError):
+                other.unlink()
     _reporting.append((path, status))
     try:
         report()
