@@ -384,6 +384,11 @@ def ladder_lines(found: dict[str, Any]) -> list[str]:
             f"| time of `mnist compare`: ratio to `dvc metrics diff` | ≤ 1.5 | "
             f"{median_ratio(found['compare_time']['compare'], found['compare_time']['diff'])} |"
         )
+    if runs := found.get("runs_table"):
+        lines.append(
+            f"| `mnist runs` with {runs['experiments']} experiments: seconds; of both cores | ≤ 2 | "
+            f"{spread(runs['seconds'], 1)}; {spread(runs['cpu_seconds'], 1)} |"
+        )
     if "verdicts" in found:
         lines += verdict_lines(found["verdicts"])
     return lines

@@ -18,6 +18,7 @@ import yaml
 
 from benchmarks.audit_quality import audit
 from benchmarks.experiment import experiment
+from benchmarks.many_runs import runs_table
 from benchmarks.processes import (
     ARRAYS,
     ROOT,
@@ -442,6 +443,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         pictures,
         presets,
         queue_cost,
+        runs_table,
         shards,
         tutorial,
         twenty_runs,

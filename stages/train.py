@@ -1,6 +1,7 @@
 """Train a classifier on the training arrays."""
 
 import time
+from collections.abc import Sized
 
 from mnist_pipeline.core import numerics
 from mnist_pipeline.core.program import parse_flags, run_stage
@@ -29,12 +30,12 @@ def main() -> None:
 
     from mnist_pipeline.core.arrays import save_arrays
     from mnist_pipeline.core.files import write_csv, write_json
-    from mnist_pipeline.core.statistics import wilson_interval
     from mnist_pipeline.data.dataset import load_dataset
     from mnist_pipeline.data.split import stratified_split
     from mnist_pipeline.models.classifier import new_classifier, save_classifier
     from mnist_pipeline.models.prediction import predict, write_predictions
-    from mnist_pipeline.training.batches import check_batch_size, to_samples
+    from mnist_pipeline.params.limits import check_batch_size
+    from mnist_pipeline.training.batches import to_samples
     from mnist_pipeline.training.checkpoint import checkpoint_for
     from mnist_pipeline.training.loop import fit
     from mnist_pipeline.training.losses import fit_temperature
@@ -72,18 +73,24 @@ def main() -> None:
     save_classifier(args.model, classifier)
     write_csv(args.steps, [field.name for field in fields(Step)], map(astuple, history.steps))
     write_csv(args.history, [field.name for field in fields(Epoch)], map(astuple, history.epochs))
-    metrics = summarise(classifier, train, validation, outputs, history)
-    write_json(args.details, metrics)
-    write_json(args.metrics, {"validation_accuracy": metrics["validation_accuracy"]})
-    probabilities = classifier.probabilities(outputs).cpu().numpy()
-    write_predictions(args.validation, validation.labels.numpy(), probabilities, dataset.classes)
+    details = summarise(classifier, train, validation, outputs, history)
+    write_json(args.details, details)
+    write_json(args.metrics, {"validation_accuracy": (accuracy := details["validation_accuracy"])})
+    predicted = classifier.probabilities(outputs).cpu().numpy()
+    write_predictions(args.validation, validation.labels.numpy(), predicted, dataset.classes)
     save_arrays(args.examples, augmented_examples(classifier, train, params.train))
     checkpoint.discard()
-    validated = "no validation set"
-    if len(validation):
-        low, high = wilson_interval(round(metrics["validation_accuracy"] * len(validation)), len(validation))
-        validated = f"validation accuracy {metrics['validation_accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f})"
-    print(f"train: {len(history.epochs)} epochs in {time.perf_counter() - started:.1f} s; {validated}")
+    seconds = time.perf_counter() - started
+    print(f"train: {len(history.epochs)} epochs in {seconds:.1f} s; {_described(accuracy, validation)}")
+
+
+def _described(accuracy: float | None, validation: Sized) -> str:
+    from mnist_pipeline.core.statistics import wilson_interval
+
+    if accuracy is None:
+        return "no validation set"
+    low, high = wilson_interval(round(accuracy * len(validation)), len(validation))
+    return f"validation accuracy {accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
 
 
 if __name__ == "__main__":

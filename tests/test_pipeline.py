@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ MARK = """
 import atexit, json, os, sys
 
 def report():
-    slow = [name for name in ("sklearn", "torch._dynamo") if name in sys.modules]
+    slow = [name for name in ("sklearn", "torch._dynamo") if name in sys.modules and "cleanlab" not in sys.modules]
     import threadpoolctl, torch
     pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
     capability = torch.backends.cpu.get_cpu_capability()
@@ -55,8 +56,8 @@ def test_the_code_of_the_folder_trains_with_portable_numerics(repository: Reposi
     ("path", "old", "new", "stages"),
     [
         ("src/mnist_pipeline/figures/loss.py", "def ", "\n\ndef ", {"validate", "audit", "plot"}),
-        ("params.yaml", "mistakes: 20", "mistakes: 3", {"check", "plot", "card"}),
-        ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.5", {"check", "train", "plot", "card"}),
+        ("params.yaml", "mistakes: 20", "mistakes: 3", {"check", "check_data", "plot", "card"}),
+        ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.5", {"check", "check_data", "train", "plot", "card"}),
     ],
 )
 def test_a_change_reruns_the_stages_that_read_it(
@@ -70,18 +71,41 @@ def test_a_change_reruns_the_stages_that_read_it(
     assert set(status) == stages
 
 
-def test_a_wrong_setting_is_refused_before_any_output_is_removed(repository: Repository) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "learning_rate: 0.2",
+            "learning_rate: none",
+            "optimizers.sgd.learning_rate must be a number, was 'none'",
+        ),
+        (
+            "corrections: null",
+            "corrections: no.csv",
+            "corrections must be a file of data/corrections or null",
+        ),
+        ("batch_size: 20", "batch_size: 501", "train.batch_size must be at most the 500 training rows, was 501"),
+        ("record: 19", "record: 200", "evaluate.record must be below the 200 rows of the test set, was 200"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_any_output_is_removed(
+    repository: Repository, old: str, new: str, message: str
+) -> None:
     lock, params = repository.lock(), repository.path / "params.yaml"
     content = params.read_text("utf-8")
-    params.write_text(content.replace("learning_rate: 0.2", "learning_rate: none", 1), "utf-8")
-    failed = repository.start("dvc repro")
-    assert "optimizers.sgd.learning_rate must be a number, was 'none'" in failed.communicate()[0]
-    assert failed.returncode
+    assert old in content
+    params.write_text(content.replace(old, new, 1), "utf-8")
+    for command in ("dvc repro", f"PYTHONPATH=src {sys.executable} -m mnist_pipeline.cli.main check"):
+        failed = repository.start(command)
+        assert message in failed.communicate()[0]
+        assert failed.returncode
     outputs = ("models/classifier.safetensors", "metrics/test.json", "data/prepared/train.safetensors")
     assert all((repository.path / path).exists() for path in outputs)
     params.write_text(content, "utf-8")
     repository.run("dvc repro")
     assert repository.lock() == lock
+    said = repository.run(f"PYTHONPATH=src {sys.executable} -m mnist_pipeline.cli.main check")
+    assert said == "params.yaml and data.yaml are valid. params.yaml fits the data: 600 training and 200 test rows.\n"
 
 
 def test_an_experiment_and_its_plots_and_back(repository: Repository) -> None:

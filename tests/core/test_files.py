@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,18 +55,11 @@ def test_content_reaches_the_disk_before_its_name(tmp_path: Path, monkeypatch: p
     assert seen == [(b"new", False)]
 
 
-def test_leftovers_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended, running, of_another_user = 11, 12, 13
-    answers = {ended: ProcessLookupError(), running: None, of_another_user: PermissionError()}
-
-    def kill(process: int, signal: int) -> None:
-        assert signal == 0  # asks whether the process runs
-        if error := answers[process]:
-            raise error
-
-    monkeypatch.setattr(os, "kill", kill)
-    kept = [f".res[1].{running}.tmp", f".res[1].{of_another_user}.tmp", f".other.{ended}.tmp", ".res[1].mine.tmp"]
-    for name in [f".res[1].{ended}.tmp", *kept]:
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    kept = [f".res[1].{os.getppid()}.tmp", ".res[1].1.tmp", f".other.{ended.pid}.tmp", ".res[1].mine.tmp"]
+    for name in [f".res[1].{ended.pid}.tmp", *kept]:
         (tmp_path / name).write_bytes(b"part")
     with atomic_write(tmp_path / "res[1]") as temporary:
         temporary.write_bytes(b"new")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mnist_pipeline.cli.compare import conclusion
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.statistics import wilson_interval
@@ -73,6 +74,7 @@ def test_two_runs_are_compared_sample_by_sample(repository: Path) -> None:
     assert result.params == [("train.epochs", 3, 10), ("train.dropout", None, 0.5)]
     same = of(repository, "workspace", "workspace")
     assert (same.verdict, same.estimate.p, same.fixed, same.params) == ("inconclusive", 1, [], [])
+    assert conclusion(same).startswith("workspace and workspace are alike on every sample.")
 
 
 def test_paired_groups_are_compared_on_the_seeds_that_both_have(repository: Path) -> None:

@@ -129,7 +129,7 @@ def test_data_are_checked_out_and_lost_only_if_the_cache_lacks_them(
     cached.write_text("new")
     main(["reset"])
     assert capsys.readouterr().out.endswith("): 1 data file.\n")
-    assert calls[-1] == ("checkout", "--quiet")
+    assert calls[-1] == ("checkout",)
     print_by_dvc(monkeypatch, uncommitted={"deleted": ["models/steps.csv"]}, not_in_cache=["models/steps.csv"])
     main(["reset"])
     assert capsys.readouterr().out == NOTHING

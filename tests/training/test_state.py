@@ -10,6 +10,7 @@ import torch
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.numerics import threads
+from mnist_pipeline.core.progress import read_progress, reported
 from mnist_pipeline.training import batches
 from mnist_pipeline.training.checkpoint import Checkpoint, Saved
 from tests.training.runs import CNN, NOTHING, SMALL, MakeParams, samples, score, trained, weights_of
@@ -84,6 +85,27 @@ def test_a_finished_run_is_not_run_again(make_params: MakeParams, tmp_path: Path
     again, same = trained(params, samples(100), NOTHING, Interrupting(tmp_path, saves=0))
     assert same == history
     assert torch.equal(weights_of(again), weights_of(expected))
+
+
+@pytest.mark.parametrize(("epochs", "printed"), [(3, [1, 2, 3]), (50, [1, *range(3, 49, 3), 50])])
+def test_a_log_gets_a_line_for_each_epoch_but_no_flood_and_a_watcher_all(
+    make_params: MakeParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    epochs: int, printed: list[int],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    params = make_params(SMALL | {"train.epochs": epochs})
+    with reported("train"):
+        _, history = trained(params, samples(100), samples(30, seed=1), Checkpoint(tmp_path, KEY))
+    figures = [
+        f"loss {each.train_loss:.4f}, validation accuracy {each.validation_accuracy:.4f}" for each in history.epochs
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"epoch {epoch}/{epochs}: {figures[epoch - 1]}" for epoch in printed]
+    (status,) = read_progress(tmp_path).values()
+    assert (status.batch, status.batches) == (4 * epochs, 4 * epochs)
+    assert status.accuracies == [each.validation_accuracy for each in history.epochs]
+    trained(params, samples(100))  # as a fold of the audit
+    assert capsys.readouterr().out == ""
 
 
 def test_the_figures_of_an_epoch_are_means_over_samples(make_params: MakeParams) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from mnist_pipeline.audit.findings import Finding
 from mnist_pipeline.core.errors import PipelineError
@@ -48,10 +48,16 @@ def out_of_fold_probabilities(
     if len(np.unique(fold_of_row)) < 2:
         raise PipelineError("all training images are of one group; cross-validation needs images of two or more groups")
     train_probabilities, test_sum = (np.zeros((len(each.labels), len(each.classes))) for each in (train, test))
-    predict = partial(predict_fold, train, test, fold_of_row, steps)
-    for fold, (held_out, of_test) in enumerate(threads.in_order(predict, range(folds))):
-        train_probabilities[fold_of_row == fold] = held_out
-        test_sum += of_test
+    with tqdm(total=folds, unit="fold", leave=False, disable=None) as bar:
+
+        def predict(fold: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            result = predict_fold(train, test, fold_of_row, steps, fold)
+            bar.update()
+            return result
+
+        for fold, (held_out, of_test) in enumerate(threads.in_order(predict, range(folds))):
+            train_probabilities[fold_of_row == fold] = held_out
+            test_sum += of_test
     return train_probabilities, test_sum / folds
 
 

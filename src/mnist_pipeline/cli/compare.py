@@ -160,6 +160,8 @@ def conclusion(result: Comparison) -> str:
         "not worse": f"{after} is not worse than {before}",
         "inconclusive": f"Inconclusive: {after} may be better or worse than {before}",
     }[result.verdict]
+    if result.single and not (estimate.difference or result.fixed or result.broken):
+        verdict = f"{before} and {after} are alike on every sample"
     margin = "" if result.margin is None else f", margin {scale * result.margin:g}{unit}"
     lines = [
         f"{verdict}{margin}.",

@@ -10,14 +10,16 @@ from collections.abc import Collection, Sequence
 from mnist_pipeline.core.program import run_program
 
 COMMANDS = {
-    "audit": "print what is suspect about the data, or write corrections of it",
+    "audit": "print what is suspect about the data, or correct it",
+    "check": "check params.yaml and experiments.yaml; run nothing",
     "compare": "compare two runs: is one better, and on which images",
-    "ladder": "run the improvements of experiments.yaml, and report what each is worth",
+    "ladder": "run the improvements of experiments.yaml; report them",
     "predict": "classify photos of digits",
     "preset": "train with settings chosen for a given time",
-    "reset": "go back to the last commit, without losing results that nothing keeps",
-    "runs": "list all experiments: what each changed, its accuracy, and which are as good as the best",
-    "verify": "prove that a fresh clone reproduces the committed results",
+    "reset": "go back to the last commit; ask before a loss",
+    "runs": "list all experiments, the best first",
+    "verify": "prove that a fresh clone gives the committed results",
+    "watch": "show live what runs, what is queued, what failed",
 }
 """Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``. Heavy libraries are imported where they
 are used, so that ``mnist --help`` answers at once."""
@@ -25,10 +27,10 @@ are used, so that ``mnist --help`` answers at once."""
 
 def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """Return the parser of all commands, with the arguments of those in ``details``."""
-    parser = argparse.ArgumentParser(prog="mnist", description="Work with the pipeline's results.")
+    parser = argparse.ArgumentParser(prog="mnist", description="Commands beside those of git and DVC.")
     shells = ("bash", "zsh", "tcsh")
     parser.add_argument("--completion", choices=shells, action=_PrintCompletion, help="print a script for your shell")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         if name not in details:
             commands.add_parser(name, help=summary)
@@ -52,7 +54,7 @@ class _PrintCompletion(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     args = make_parser(words[:1]).parse_args(words)
     run_program(f"mnist {args.command}", lambda: args.run(args), getattr(args, "after_interrupt", ""))
 

@@ -17,8 +17,7 @@ from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import markdown_table, text_table
 from mnist_pipeline.core.yaml import describe_changes
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
-from mnist_pipeline.provenance.dvc import QueueStatus, Task, cached_file, failure_reason, queue_status
-from mnist_pipeline.provenance.git import EXPERIMENTS, run_git
+from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, queue_and_failures
 from mnist_pipeline.provenance.paths import TEST_DETAILS, TRAIN_DETAILS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
@@ -34,9 +33,6 @@ SOURCES = Sources(
     test=(TEST_DETAILS, "accuracy"),
     predictions=VALIDATION_PREDICTIONS,
 )
-REASONS = Path(".scratch/queue")
-"""Where the reasons of failed runs are kept: DVC takes half a second to print a log."""
-
 SORTS: dict[str, Callable[[Row], Any]] = {
     "validation": lambda row: -(row.validation or 0.0),
     "test": lambda row: -(row.test or 0.0),
@@ -46,8 +42,8 @@ SORTS: dict[str, Callable[[Row], Any]] = {
 NARROWEST = 16
 """The characters to which a column is cut at most."""
 
-Column = tuple[str, Callable[[Row], str], Callable[[Row], Any]]
-"""A heading, the text of a cell, and what the column is sorted by."""
+Column = tuple[str, Callable[[Row], str]]
+"""A heading, and the text of a cell."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,13 +64,13 @@ def run(args: argparse.Namespace) -> None:
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
-        asked, cache = pool.submit(_queue, here), pool.submit(cached_file, here, "")
+        asked, cache = pool.submit(queue_and_failures, here), pool.submit(cached_file, here, "")
         entries = load_entries(here, SOURCES)
         rows = make_rows(entries, args.filter, group=args.group)
         cache.result()
         mark(here, rows)
-        queue = asked.result()
-        failures = load_failures(here, SOURCES, _reasons(here, queue, pool))
+        queue, reasons = asked.result()
+        failures = load_failures(here, SOURCES, reasons)
     rows += make_rows(failures, args.filter)
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])
@@ -91,48 +87,25 @@ def run(args: argparse.Namespace) -> None:
         _print_table(args, rows, queue)
 
 
-def _queue(repository: Path) -> QueueStatus:
-    """Return DVC's queue; asked only if git has a ref that says that tasks wait in it or failed."""
-    used = run_git(repository, "for-each-ref", f"{EXPERIMENTS}/celery")
-    return queue_status(repository) if used else QueueStatus([], 0)
-
-
-def _reasons(repository: Path, queue: QueueStatus, pool: ThreadPoolExecutor) -> dict[Task, str]:
-    """Return why each failed task failed."""
-
-    def reason(task: Task) -> str:
-        kept = repository / REASONS / f"{task.id}.txt"
-        if not kept.exists():
-            write_text(kept, failure_reason(repository, task))
-        return kept.read_text("utf-8")
-
-    tasks = queue.with_state("Failed")
-    return dict(zip(tasks, pool.map(reason, tasks), strict=True))
-
-
 def _columns(rows: Sequence[Row], *, group: bool) -> list[Column]:
     known = {name for row in rows for entry in row.entries for name in (*entry.params, *entry.changes)}
 
     def changed(row: Row) -> str:
         return f"{describe_changes(row.changes, known)}{' (and code)' * row.entries[0].code_changed}".strip()
 
-    columns: list[Column] = [("name", lambda row: row.name, lambda row: row.name)]
+    columns: list[Column] = [("name", lambda row: row.name)]
     if group:
-        columns.append(("runs", lambda row: str(len(row.entries)), lambda row: len(row.entries)))
+        columns.append(("runs", lambda row: str(len(row.entries))))
     if len({row.entries[0].base for row in rows if row.entries[0].base}) > 1:
-        columns.append(("base", lambda row: row.entries[0].base[:7], lambda row: row.entries[0].base))
+        columns.append(("base", lambda row: row.entries[0].base[:7]))
     columns += [
-        ("changed", changed, changed),
-        (
-            "validation",
-            lambda row: _number(row.validation, row.std("validation") if group else row.half_width),
-            lambda row: row.validation,
-        ),
-        ("test", lambda row: _number(row.test, row.std("test")), lambda row: row.test),
-        ("vs best", _versus, _versus),
+        ("changed", changed),
+        ("validation", lambda row: _number(row.validation, row.std("validation") if group else row.half_width)),
+        ("test", lambda row: _number(row.test, row.std("test"))),
+        ("vs best", _versus),
     ]
     if any(row.seconds is not None for row in rows):
-        columns.append(("seconds", lambda row: f"{row.seconds:.0f}" if row.seconds else "", lambda row: row.seconds))
+        columns.append(("seconds", lambda row: f"{row.seconds:.0f}" if row.seconds else ""))
     return columns
 
 
@@ -160,17 +133,15 @@ def _notes(rows: Sequence[Row], queue: QueueStatus, *, group: bool) -> list[str]
 
 def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStatus) -> None:
     columns, notes = _columns(rows, group=args.group), _notes(rows, queue, group=args.group)
-    header = [title for title, _, _ in columns]
-    cells = [[text(row) for _, text, _ in columns] for row in rows]
+    header = [title for title, _ in columns]
+    cells = [[text(row) for _, text in columns] for row in rows]
     if args.md:
         print("\n\n".join([markdown_table([header, *cells]), *notes]))
     elif args.html is not None:
         from mnist_pipeline.experiments.page import table_page
 
-        keys = [["" if (key := by(row)) is None else str(key) for _, _, by in columns] for row in rows]
-        pairs = [list(zip(*both, strict=True)) for both in zip(cells, keys, strict=True)]
         kinds = ["failed" if row.entries[0].failure else row.versus.replace(" ", "-") for row in rows]
-        write_text(args.html, table_page("Experiments", header, pairs, kinds, notes))
+        write_text(args.html, table_page("Experiments", header, cells, kinds, notes))
         print(f"The page is {args.html}")
     else:
         width = shutil.get_terminal_size((10_000, 24)).columns  # a file or a pipe gets everything
@@ -179,15 +150,21 @@ def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStat
 
 
 def _fitted(rows: list[list[str]], width: int) -> list[list[str]]:
-    """Cut what was changed, then the names, so that the table is at most so wide."""
-    for title in ("changed", "name"):
-        place = rows[0].index(title)
+    """Fold what was changed, then cut the names, so that the table is at most so wide."""
+
+    def room(place: int) -> int:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        room = max(NARROWEST, widths[place] - (sum(widths) + 2 * len(widths) - 2 - width))
-        for row in rows:
-            if len(row[place]) > room:
-                row[place] = row[place][: room - 1].rstrip() + "…"
-    return rows
+        return max(NARROWEST, widths[place] - (sum(widths) + 2 * len(widths) - 2 - width))
+
+    place = rows[0].index("changed")
+    folded: list[list[str]] = []
+    for row in rows:
+        first, *others = textwrap.wrap(row[place], room(place), break_on_hyphens=False) or [""]
+        folded.append([*row[:place], first, *row[place + 1 :]])
+        folded += [[*[""] * place, line, *[""] * (len(row) - place - 1)] for line in others]
+    rows = folded
+    longest = room(rows[0].index("name"))
+    return [[row[0] if len(row[0]) <= longest else f"{row[0][: longest - 1].rstrip()}…", *row[1:]] for row in rows]
 
 
 def _print_json(rows: Sequence[Row], file: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.progress import reported
 
 _watched: dict[Path, object] = {}
 """What this process reads, and its state when the process began."""
@@ -42,7 +43,7 @@ def parse_flags(description: str | None, flags: Mapping[str, str]) -> argparse.N
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run the script of a stage; see ``run_program``.
+    """Run the script of a stage, and report its progress; see ``run_program``.
 
     If its code or an input changes meanwhile, the stage fails at its end: DVC would record the new hashes with the
     results of the old content (https://github.com/treeverse/dvc/issues/11058).
@@ -52,12 +53,13 @@ def run_stage(main: Callable[[], None]) -> None:
     _watched.update({path: _state(path) for path in (script, *sorted(package.glob("*/*.py")))})
 
     def checked() -> None:
-        main()
-        if changed := [str(path) for path, before in _watched.items() if _state(path) != before]:
-            raise PipelineError(
-                f"{', '.join(changed[:5])} changed while the stage ran, so that its results belong to neither version; "
-                "run `dvc repro` again"
-            )
+        with reported(script.stem):
+            main()
+            if changed := [str(path) for path, before in _watched.items() if _state(path) != before]:
+                raise PipelineError(
+                    f"{', '.join(changed[:5])} changed while the stage ran, so that its results belong to neither "
+                    "version; run `dvc repro` again"
+                )
 
     try:
         run_program(script.stem, checked, "run `dvc repro` to continue")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.params.limits import split_size
 
 Indices = NDArray[np.int64]
 
@@ -41,18 +40,7 @@ def stratified_split(
     rows = np.arange(len(labels))
     if size == 0:
         return rows, rows[:0]
-    single = np.flatnonzero(np.bincount(labels) == 1)
-    if len(single):
-        raise PipelineError(
-            f"{setting} {size:g}: each class needs at least 2 rows, one for each part; label {single[0]} has 1; add "
-            "rows of it, or remove the class"
-        )
-    number, classes = (math.ceil(size * len(labels)) if size < 1 else int(size)), len(np.unique(labels))
-    if not classes <= number <= len(labels) - classes:
-        raise PipelineError(
-            f"{setting} {size:g} must leave at least one row of each of {classes} classes on either side; of "
-            f"{len(labels):,} rows, {number:,} would be taken"
-        )
+    number = split_size(size, np.bincount(labels).tolist(), setting)
     in_second = _drawn(labels, number, seed)
     if groups is not None:
         in_second = _whole_groups(in_second, labels.astype(np.int64), groups, seed)

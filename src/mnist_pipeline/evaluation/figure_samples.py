@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_pipeline.core.arrays import save_arrays
-from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.evaluation.evaluate import Evaluation
+from mnist_pipeline.params.limits import check_record
 
 
 def save_figure_samples(path: Path, dataset: Dataset, result: Evaluation, record: int) -> None:
@@ -29,10 +29,7 @@ def save_figure_samples(path: Path, dataset: Dataset, result: Evaluation, record
     Raises:
         PipelineError: there is no such record.
     """
-    if record >= len(result.labels):
-        raise PipelineError(
-            f"evaluate.record must be below the {len(result.labels)} rows of the test set, was {record}"
-        )
+    check_record(record, len(result.labels))
     probabilities = result.probabilities
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != result.labels)
     by_confidence = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

@@ -61,7 +61,7 @@ def _answers(repository: Path, entry: Entry) -> Answers | None:
     if not entry.predictions or not path.exists():
         return None
     table = read_csv(path, {"actual": str, "predicted": str})
-    samples = hashlib.sha256("\n".join(table["actual"]).encode()).hexdigest()
+    samples = hashlib.sha256("\n".join(table["actual"].tolist()).encode()).hexdigest()
     return samples, (table["actual"] == table["predicted"]).to_numpy().astype(np.float64)
 
 

@@ -128,7 +128,7 @@ def load_run(repository: Path, name: str, path: str, types: Mapping[str, type]) 
         raise PipelineError(f"{name}: its {path} is not what {LOCK} records; run dvc repro there")
     params = _params(repository, commit, name)
     if commit is None:
-        _check_was_run(params, lock, path)
+        check_was_run(params, lock, path)
     deps = _hashes(stage, "deps")
     made = [_hashes(each, "deps") for each in lock.values()]
     code = {each: md5 for deps in made for each, md5 in deps.items() if each.startswith(("src/", "stages/"))}
@@ -144,7 +144,7 @@ def load_run(repository: Path, name: str, path: str, types: Mapping[str, type]) 
     )
 
 
-def _check_was_run(params: Mapping[str, Any], lock: Mapping[str, Any], path: str) -> None:
+def check_was_run(params: Mapping[str, Any], lock: Mapping[str, Any], path: str) -> None:
     """Raise a ``PipelineError`` if the workspace has other settings than its file ``path`` was made with."""
     made_with: dict[str, Any] = {}
     pending, done = [path], set[str]()

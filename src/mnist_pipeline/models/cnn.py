@@ -34,13 +34,9 @@ def build_cnn(image_side: int, classes: int, settings: CnnParams, params: ModelP
     See ``registry.build_network`` for the arguments.
 
     Raises:
-        ValueError: the image is too small to be halved once a group.
+        PipelineError: the image is too small to be halved once a group.
     """
-    if image_side < 2 ** len(settings.channels):
-        raise ValueError(
-            f"model.cnn.channels has {len(settings.channels)} groups, each of which halves the image; "
-            f"an image of side {image_side} allows {image_side.bit_length() - 1}"
-        )
+    settings.check_side(image_side)
     layers: list[nn.Module] = [ToImage(image_side)]
     width, side = 1, image_side
     for group in settings.channels:

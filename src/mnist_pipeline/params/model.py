@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, UnitInterval
 
 
@@ -31,6 +32,14 @@ class CnnParams(Section):
         if kernel_size % 2 == 0:
             raise ValueError(f"must be odd, so that a convolution keeps the image's size, was {kernel_size}")
         return kernel_size
+
+    def check_side(self, image_side: int) -> None:
+        """Raise a ``PipelineError`` if an image is too small to be halved once a group."""
+        if image_side < 2 ** len(self.channels):
+            raise PipelineError(
+                f"model.cnn.channels has {len(self.channels)} groups, each of which halves the image; "
+                f"an image of side {image_side} allows {image_side.bit_length() - 1}"
+            )
 
 
 class ModelParams(Section):

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.core.files import write_text
 from mnist_pipeline.core.yaml import parse_yaml
-from mnist_pipeline.provenance.git import read_file
+from mnist_pipeline.provenance.git import EXPERIMENTS, read_file, run_git
 from mnist_pipeline.provenance.paths import LOCK
+
+REASONS = Path(".scratch/queue")
+"""Where the reasons of failed runs are kept: DVC takes half a second to print a log."""
 
 
 def run_dvc(repository: Path, *arguments: str) -> str:
@@ -127,6 +132,26 @@ class QueueStatus:
 def queue_status(repository: Path) -> QueueStatus:
     """Return the state of DVC's queue, as `dvc queue status` prints it."""
     return parse_queue_status(run_dvc(repository, "queue", "status"))
+
+
+def queue_and_failures(repository: Path) -> tuple[QueueStatus, dict[Task, str]]:
+    """Return the state of DVC's queue, and why tasks in it failed.
+
+    DVC is not asked, and the queue is empty, if git has no ref of a task that waits or failed.
+    """
+    if not run_git(repository, "for-each-ref", f"{EXPERIMENTS}/celery"):
+        return QueueStatus([], 0), {}
+
+    def reason(task: Task) -> str:
+        kept = repository / REASONS / f"{task.id}.txt"
+        if not kept.exists():
+            write_text(kept, failure_reason(repository, task))
+        return kept.read_text("utf-8")
+
+    status = queue_status(repository)
+    failed = status.with_state("Failed")
+    with ThreadPoolExecutor(2) as pool:
+        return status, dict(zip(failed, pool.map(reason, failed), strict=True))
 
 
 def failure_reason(repository: Path, task: Task) -> str:

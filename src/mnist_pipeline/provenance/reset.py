@@ -112,7 +112,7 @@ def reset(repository: Path, plan: Plan) -> None:
     if plan.tracked:
         run_git(repository, "restore", f"--source={plan.commit}", "--staged", "--worktree", "--", *plan.tracked)
     try:
-        run_dvc(repository, "checkout", "--quiet", *["--force"] * bool(plan.lost))
+        run_dvc(repository, "checkout", *["--force"] * bool(plan.lost))
     except PipelineError as error:
         raise PipelineError(
             f"{PARAMS}, {LOCK} and the results are those of the last commit, but not all data: {error}; "

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.models.classifier import Classifier, device_of
@@ -41,16 +40,6 @@ class Samples:
 def to_samples(dataset: Dataset, rows: NDArray[np.int64]) -> Samples:
     """Copy some rows of a data set into tensors, in that order."""
     return Samples(torch.from_numpy(dataset.images[rows]), torch.from_numpy(dataset.labels[rows].astype(np.int64)))
-
-
-def check_batch_size(size: int, rows: int) -> None:
-    """Check that a batch is no larger than the training set.
-
-    Raises:
-        PipelineError: it is.
-    """
-    if size > rows:
-        raise PipelineError(f"train.batch_size must be at most the {rows:,} training rows, was {size}")
 
 
 def upright_samples(classifier: Classifier, samples: Samples) -> Samples:

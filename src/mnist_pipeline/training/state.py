@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.progress import report
 from mnist_pipeline.models.classifier import Classifier
 from mnist_pipeline.params.run import TrainParams
 from mnist_pipeline.training.batches import Samples
@@ -22,6 +23,8 @@ from mnist_pipeline.training.losses import score_network
 from mnist_pipeline.training.shards import rank
 
 WEIGHT, MOMENT = "classifier.", "optimizer."
+MOST_LINES = 20
+"""About how many epochs are printed where there is no terminal."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class TrainingState:
         self.progress = Progress()
         self._classifier, self._optimizer, self._schedule = classifier, optimizer, schedule
         self._params, self._checkpoint = params, checkpoint
+        self._shown = checkpoint is not None and not rank()  # else it is a part of a run, such as a fold of the audit
         self._bar: tqdm[NoReturn] | None = None
         if checkpoint is not None and (saved := checkpoint.load()) is not None:
             self._restore(saved)
@@ -118,8 +122,9 @@ class TrainingState:
         name = f"epoch {now.epoch}/{self._params.epochs}"
         if now.history.epochs:
             name += f", so far {_described(now.history.epochs[-1])}"
-        hidden = True if rank() else None  # None: unless it is on a terminal
-        self._bar = tqdm(desc=name, total=batches, initial=now.batch, unit="batch", leave=False, disable=hidden)
+        if self._shown and sys.stderr.isatty():
+            self._bar = tqdm(desc=name, total=batches, initial=now.batch, unit="batch", leave=False)
+        self._report(batches=self._params.epochs * batches)
 
     def record(self, steps: list[tuple[Tensor, Tensor]], labels: Tensor) -> None:
         """Record the steps of a block: loss, (), and outputs, (b, classes), of each; labels, (n,), of all.
@@ -140,6 +145,7 @@ class TrainingState:
         now.correct += int((predicted == labels).sum())
         if self._bar is not None:
             self._bar.update(len(steps))
+        self._report(loss=sum(losses) / len(losses))
         if self._checkpoint is not None and self._checkpoint.due:
             self._save(self._checkpoint)
 
@@ -161,9 +167,19 @@ class TrainingState:
             self._check_finite("the validation loss", loss)
         train_loss, train_accuracy = now.total_loss / samples, now.correct / samples
         now.history.epochs.append(Epoch(now.epoch, now.learning_rate, train_loss, loss, train_accuracy, accuracy))
+        self._report()
+        every = math.ceil(self._params.epochs / MOST_LINES)
+        if self._shown and self._bar is None and (now.epoch % every == 0 or now.epoch in {1, self._params.epochs}):
+            print(f"epoch {now.epoch}/{self._params.epochs}: {_described(now.history.epochs[-1])}", flush=True)
         now.epoch, now.batch, now.total_loss, now.correct = now.epoch + 1, 0, 0.0, 0
         if self._checkpoint is not None:
             self._save(self._checkpoint)
+
+    def _report(self, **changes: Any) -> None:
+        now = self.progress
+        accuracies = [each.validation_accuracy for each in now.history.epochs if each.validation_accuracy is not None]
+        if self._shown:
+            report(epoch=now.epoch, epochs=self._params.epochs, batch=now.step, accuracies=accuracies, **changes)
 
     def _check_finite(self, what: str, value: float) -> None:
         now, optimizer = self.progress, self._classifier.params.optimizer
