@@ -14,7 +14,7 @@ help: ## List the targets
 
 .PHONY: repro
 repro: $(READY) ## Run the whole pipeline on real MNIST (what is up to date is not run again)
-	@find .dvc/tmp -name rwlock -empty -delete 2> /dev/null || true # DVC refuses to start after a kill that left it empty
+	@$(RUN) mnist doctor --fix --quick # what a kill left: DVC would refuse to start
 	$(RUN) dvc repro
 
 .PHONY: test

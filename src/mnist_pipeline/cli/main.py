@@ -12,6 +12,7 @@ from mnist_pipeline.core.program import run_program
 COMMANDS = {
     "audit": "print what is suspect about the data, or write corrections of it",
     "compare": "compare two runs: is one better, and on which images",
+    "doctor": "check outputs, cache and files of git; mend what flipped bits, kills and full disks left",
     "ladder": "run the improvements of experiments.yaml, and report what each is worth",
     "predict": "classify photos of digits",
     "preset": "train with settings chosen for a given time",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
+from mnist_pipeline.provenance.recovery import alone
 from mnist_pipeline.provenance.reset import Plan, plan_reset, reset
 
 DESCRIPTION = (
@@ -24,15 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Ask, reset, and say what was done."""
     here = Path.cwd()
-    plan = plan_reset(here)
-    if not plan.tracked and not plan.data:
-        print("Nothing to reset: settings and results are those of the last commit.")
-    elif _agreed(plan, yes=args.yes):
-        reset(here, plan)
-        print(f"Reset to the last commit ({plan.commit[:7]}): {_summary(plan)}.")
-    else:
-        print("Nothing was changed.")
-        sys.exit(1)
+    with alone(here, "mnist reset") as mended:
+        print(*mended, sep="\n", end="\n" * bool(mended))
+        plan = plan_reset(here)
+        if not plan.tracked and not plan.data:
+            print("Nothing to reset: settings and results are those of the last commit.")
+        elif _agreed(plan, yes=args.yes):
+            reset(here, plan)
+            print(f"Reset to the last commit ({plan.commit[:7]}): {_summary(plan)}.")
+        else:
+            print("Nothing was changed.")
+            sys.exit(1)
     if plan.others:
         print(f"Left as they are: {', '.join(plan.others)}.")
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import md5_of
 
 _watched: dict[Path, object] = {}
 """What this process reads, and its state when the process began."""
@@ -37,14 +42,34 @@ def parse_flags(description: str | None, flags: Mapping[str, str]) -> argparse.N
     args = parser.parse_args()
     inputs = [name for name, text in flags.items() if name == "params" or text.startswith("in:")]
     _watched.update({path: _state(path) for name in inputs for path in [getattr(args, name.replace("-", "_"))]})
+    if "DVC_STAGE" in os.environ:
+        _check_against_lock(Path("dvc.lock"))
     return args
+
+
+def _check_against_lock(lock: Path) -> None:
+    """Check what this stage reads against the hashes of the stages that made it: DVC goes by a file's size and time.
+
+    Arrays and models are left to their reader, which checks the SHA-256 inside.
+
+    Raises:
+        PipelineError: a file has other content than the stage before wrote.
+    """
+    from mnist_pipeline.core.yaml import read_yaml
+
+    stages = read_yaml(lock).get("stages", {}) if lock.exists() else {}
+    for out in (out for stage in stages.values() for out in stage.get("outs", [])):
+        path = Path(out["path"])
+        if path in _watched and path.suffix != ".safetensors" and path.is_file() and md5_of(path) != out["md5"]:
+            raise PipelineError(f"{path} is not what {lock} records: damaged, or edited; mnist doctor says which")
 
 
 def run_stage(main: Callable[[], None]) -> None:
     """Run the script of a stage; see ``run_program``.
 
     If its code or an input changes meanwhile, the stage fails at its end: DVC would record the new hashes with the
-    results of the old content (https://github.com/treeverse/dvc/issues/11058).
+    results of the old content (https://github.com/treeverse/dvc/issues/11058). Below DVC, this is the last thing that
+    the process does, so that DVC hashes its inputs a moment later.
     """
     script, package = Path(sys.argv[0]), Path(__file__).parents[1]
     _watched.clear()
@@ -52,11 +77,16 @@ def run_stage(main: Callable[[], None]) -> None:
 
     def checked() -> None:
         main()
+        sys.stdout.flush()
+        if "DVC_STAGE" in os.environ:
+            atexit._run_exitfuncs()
         if changed := [str(path) for path, before in _watched.items() if _state(path) != before]:
             raise PipelineError(
                 f"{', '.join(changed[:5])} changed while the stage ran, so that its results belong to neither version; "
                 "run `dvc repro` again"
             )
+        if "DVC_STAGE" in os.environ:
+            os._exit(0)  # libraries take up to a second to go away
 
     run_program(script.stem, checked, "run `dvc repro` to continue")
 
@@ -76,16 +106,21 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     """Run ``main`` and turn what stops it into a message and an exit status.
 
     A ``PipelineError`` or ``OSError`` gives "name: message" and status 1, Ctrl-C gives status 130, and a closed pipe
-    (``mnist runs | head``) ends without a message. Any other exception is a bug and keeps its traceback.
+    (``mnist runs | head``) ends without a message. SIGTERM and SIGHUP clean up as Ctrl-C does. What the terminal's
+    encoding lacks is escaped. Any other exception is a bug and keeps its traceback.
 
     Args:
         name: of the stage or command.
         main: does the work.
         after_interrupt: what to do after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        main()
-        sys.stdout.flush()
+        with _ended_by(signal.SIGTERM, signal.SIGHUP):
+            main()
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -94,3 +129,20 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted" + (f"; {after_interrupt}" if after_interrupt else ""), file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _ended_by(*signals: signal.Signals) -> Iterator[None]:
+    """Let signals that end a process run what cleans up first; those that are ignored, as below nohup, stay ignored."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    changed = [each for each in signals if signal.getsignal(each) == signal.SIG_DFL]
+    for each in changed:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in changed:
+            signal.signal(each, signal.SIG_DFL)

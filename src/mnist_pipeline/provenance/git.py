@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import subprocess
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_pipeline.core.errors import RevisionError
+from mnist_pipeline.provenance.child import run_child
 
 EXPERIMENTS = "refs/exps"
 
@@ -19,10 +20,15 @@ def run_git(repository: Path, *arguments: str) -> bytes:
     Raises:
         RevisionError: git failed; the message is git's own.
     """
-    ran = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=False)
+    ran = run_child(["git", *arguments], repository)
     if ran.returncode:
         raise RevisionError(f"git {' '.join(arguments[:2])}: {ran.stderr.decode(errors='replace').strip()}")
     return ran.stdout
+
+
+def git_lines(repository: Path, *arguments: str) -> list[str]:
+    """Run git and return the lines that it printed. Names may hold what Python, but not git, takes for a line's end."""
+    return [line for line in os.fsdecode(run_git(repository, *arguments)).split("\n") if line]
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def list_experiments(repository: Path) -> list[Experiment]:
     """List all experiments of DVC, the newest first."""
     form = "--format=%(objectname) %(refname)"
     found = []
-    for line in run_git(repository, "for-each-ref", "--sort=-committerdate", form, EXPERIMENTS).decode().splitlines():
+    for line in git_lines(repository, "for-each-ref", "--sort=-committerdate", form, EXPERIMENTS):
         commit, ref = line.split(" ", 1)
         parts = ref.split("/")
         if len(parts) == 5 and len(parts[2]) == 2:  # refs/exps/xx/yyyy.../name; others are DVC's own stashes
@@ -89,8 +95,8 @@ def resolve(repository: Path, name: str) -> str:
     try:
         return run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
     except RevisionError:
-        branches = run_git(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").decode()
-    close = difflib.get_close_matches(name, [*known, *branches.split()], n=3)
+        branches = git_lines(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+    close = difflib.get_close_matches(name, [*known, *branches], n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "; see dvc exp list and git branch"
     raise RevisionError(f"{name!r} is neither an experiment nor a git revision{hint}")
 
@@ -119,7 +125,7 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, bytes]:
     """
     asked = list(dict.fromkeys(names))
     command = ["git", "cat-file", "--batch"]
-    ran = subprocess.run(command, cwd=repository, input="\n".join(asked).encode(), capture_output=True, check=False)
+    ran = run_child(command, repository, given="\n".join(asked).encode())
     if ran.returncode:
         raise RevisionError(f"{' '.join(command)}: {ran.stderr.decode(errors='replace').strip()}")
     found, place = {}, 0
@@ -142,5 +148,5 @@ def object_hashes(repository: Path, commit: str, paths: list[str]) -> dict[str, 
 
 def changed_files(repository: Path, *paths: str) -> list[str]:
     """List the tracked files, of all or below ``paths``, whose changes are not committed."""
-    listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--", *paths).decode()
-    return [line[3:] for line in listed.splitlines()]
+    listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z", "--", *paths)
+    return [line[3:] for line in os.fsdecode(listed).split("\0")[:-1]]

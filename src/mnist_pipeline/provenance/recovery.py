@@ -1,0 +1,202 @@
+"""Mend what a kill or a full disk left in the files of DVC and git, and let one command at a time change a workspace.
+
+`dvc exp run` sets the user's changes aside in git's stash, takes HEAD off its branch, and puts both back at its end.
+DVC writes its lock files in place. After a kill in between, commands fail, or start from somewhere else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.core.files import is_running
+from mnist_pipeline.provenance.dvc import parse_lock
+from mnist_pipeline.provenance.git import git_lines, run_git
+from mnist_pipeline.provenance.paths import LOCK, PARAMS
+
+DVC_FILES = Path(".dvc/tmp")
+STASH_SECONDS = 10
+"""DVC stashes the user's changes within so many seconds after it has locked the workspace."""
+
+CHANGING = {"repro", "run", "apply", "checkout", "commit", "pull", "save"}
+"""Commands of DVC that change the workspace."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong.
+
+    Attributes:
+        problem: in a sentence.
+        remedy: what to do, or what ``fix`` does.
+        fix: mends it, without a loss; None: that is left to the user.
+    """
+
+    problem: str
+    remedy: str
+    fix: Callable[[], object] | None = None
+
+
+@contextmanager
+def exclusive(repository: Path, what: str, name: str) -> Iterator[None]:
+    """Hold a lock, which ends with this process, however that ends.
+
+    Raises:
+        PipelineError: another process holds it; the message has the name that it gave.
+    """
+    path = repository / DVC_FILES / f"mnist-{what}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise PipelineError(f"{file.read() or 'another command'} is at work here; wait for its end") from None
+        file.truncate(0)
+        file.write(f"{name} (process {os.getpid()})")
+        file.flush()
+        yield
+
+
+@contextmanager
+def alone(repository: Path, name: str) -> Iterator[list[str]]:
+    """Work in a repository as the only command that changes it; mend first what a kill left.
+
+    Yields:
+        What was mended, a line each.
+
+    Raises:
+        PipelineError: another command of this package or of DVC works there.
+    """
+    with exclusive(repository, "workspace", name):
+        for words in at_work(repository):
+            if "queue-worker" not in words and CHANGING & set(words):
+                raise PipelineError(f"dvc is at work here ({' '.join(words[-3:])}); wait for its end")
+        yield mend(repository)
+
+
+def at_work(repository: Path) -> list[list[str]]:
+    """List the processes of dvc and git that work in a repository, each as the words of its command."""
+    here, found = repository.resolve(), []
+    own = {each.pid for each in (psutil.Process(), *psutil.Process().parents())}
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = [Path(word).name for word in process.info["cmdline"] or ()]
+        folder = Path(process.info["cwd"] or "/")
+        if process.pid not in own and {"dvc", "git"} & set(words[:3]) and here in (folder, *folder.parents):
+            found.append(words)
+    return found
+
+
+def mend(repository: Path) -> list[str]:
+    """Mend what a kill left, unless a process works there; return what was wrong, a line each."""
+    findings = [] if at_work(repository) else list(left_by_kills(repository))
+    for each in findings:
+        if each.fix is not None:
+            each.fix()
+    return [f"{each.problem}: {each.remedy}" for each in findings]
+
+
+def left_by_kills(repository: Path) -> Iterator[Finding]:
+    """Find what a kill or a full disk left in the files of DVC and git, in the order in which to mend it."""
+    for name in ("index.lock", "HEAD.lock"):
+        file = repository / git_lines(repository, "rev-parse", "--git-path", name)[0]
+        if file.exists():
+            yield Finding(f"git refuses to work, since a kill left {file}", "it is removed", file.unlink)
+    locks = [repository / DVC_FILES / name for name in ("rwlock", "exps/rwlock")]
+    holder = ((_json(locks[1]) or {}).get("write") or {}).get("workspace")
+    interrupted = holder is not None and not is_running(holder["pid"])
+    if interrupted:
+        yield from _stashed(repository, int(locks[1].stat().st_mtime))
+    if branch := _left_branch(repository, interrupted):
+        yield Finding(
+            f"git is on no branch, since dvc exp run was killed; it was on {branch}",
+            "back to that branch",
+            partial(_reattach, repository, branch),
+        )
+    if git_lines(repository, "for-each-ref", "refs/exps/stash"):
+        forget = partial(run_git, repository, "update-ref", "-d", "refs/exps/stash")
+        yield Finding("an experiment that was killed would run with the next one", "it is forgotten", forget)
+    for lock in locks:
+        if lock.exists() and (_json(lock) is None or (interrupted and lock == locks[1])):
+            yield Finding(f"{lock} is left from a kill; if it is empty, dvc fails", "it is removed", lock.unlink)
+    for name, is_whole in ((PARAMS, bytes.strip), (LOCK, _is_lock)):
+        file = repository / name
+        if file.exists() and not is_whole(file.read_bytes()):
+            restore = partial(_restore, repository, name)
+            yield Finding(f"{name} is damaged or empty", "that of the last commit is restored", restore)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_lock(content: bytes) -> bool:
+    try:
+        stages = parse_lock(content, LOCK).values()
+        entries = [entry for stage in stages for kind in ("deps", "outs") for entry in stage.get(kind, [])]
+        return all(isinstance(entry[name], str) for entry in entries for name in ("path", "md5"))
+    except (PipelineError, AttributeError, KeyError, TypeError):
+        return False
+
+
+def _restore(repository: Path, name: str) -> None:
+    (repository / name).unlink()
+    with suppress(RevisionError):  # it was never committed: dvc.lock is written again from DVC's run cache
+        run_git(repository, "restore", "--source=HEAD", "--", name)
+
+
+def _stashed(repository: Path, locked: int) -> Iterator[Finding]:
+    """Find the user's changes in git's stash, if DVC has put them there after it had locked the workspace."""
+    times = git_lines(repository, "for-each-ref", "--format=%(committerdate:unix)", "refs/stash")
+    if not times or not 0 <= int(times[0]) - locked <= STASH_SECONDS:
+        return
+    compare = partial(git_lines, repository, "diff", "--name-only", "--no-renames")
+    names = compare("refs/stash^1", "refs/stash")
+    edited = set(compare("HEAD", "--", *names)) & set(compare("refs/stash", "--", *names)) - {PARAMS}
+    problem = f"dvc exp run was killed while git's stash had your changes of {', '.join(names)}"
+    if edited:
+        yield Finding(problem, f"{', '.join(edited)} was edited since; see git stash show -p, then git stash drop")
+        return
+
+    def restore() -> None:
+        run_git(repository, "restore", "--source=refs/stash", "--worktree", "--", *names)
+        run_git(repository, "stash", "drop", "--quiet")
+
+    yield Finding(problem, "they are restored", restore)
+
+
+def _left_branch(repository: Path, interrupted: bool) -> str | None:
+    """Return the branch from which DVC took HEAD for an experiment, if HEAD is not back."""
+    head = git_lines(repository, "rev-parse", "--symbolic-full-name", "HEAD")
+    marks = git_lines(repository, "for-each-ref", "refs/exps/exec/EXEC_BASELINE", "refs/exps/stash")
+    if head != ["HEAD"] or not (interrupted or marks):
+        return None
+    for line in git_lines(repository, "reflog", "show", "-5", "--format=%H %gs", "HEAD"):
+        commit, _, words = line.partition(" ")
+        if found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words):
+            branch = git_lines(repository, "for-each-ref", "--format=%(objectname)", f"refs/heads/{found[1]}")
+            return found[1] if branch == [commit] else None
+        if not words.startswith("commit: dvc: commit experiment"):
+            break
+    return None
+
+
+def _reattach(repository: Path, branch: str) -> None:
+    run_git(repository, "symbolic-ref", "-m", f"mnist: back to {branch}", "HEAD", f"refs/heads/{branch}")
+    run_git(repository, "reset", "--quiet")  # of what DVC staged; files stay as they are
+    for mark in ("EXEC_BASELINE", "EXEC_MERGE", "EXEC_BRANCH"):
+        run_git(repository, "update-ref", "-d", f"refs/exps/exec/{mark}")
