@@ -20,8 +20,11 @@ COMMANDS = {
     "runs": "list all experiments: what each changed, its accuracy, and which are as good as the best",
     "verify": "prove that a fresh clone reproduces the committed results",
 }
-"""Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``. Heavy libraries are imported where they
-are used, so that ``mnist --help`` answers at once."""
+"""Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``, or an object of one. Heavy libraries are
+imported where they are used, so that ``mnist --help`` answers at once."""
+
+MODULES = {"doctor": "workspace", "reset": "workspace"}
+"""The module of a command that has none of its name."""
 
 
 def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
@@ -34,7 +37,8 @@ def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.Argument
         if name not in details:
             commands.add_parser(name, help=summary)
             continue
-        module = importlib.import_module(f"mnist_pipeline.cli.{name}")
+        module = importlib.import_module(f"mnist_pipeline.cli.{MODULES.get(name, name)}")
+        module = getattr(module, name) if name in MODULES else module
         command = commands.add_parser(name, help=summary, description=module.DESCRIPTION)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

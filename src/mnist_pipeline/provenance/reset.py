@@ -105,7 +105,7 @@ def _in_cache(repository: Path, path: str) -> bool:
     return file.is_file() and cached_file(repository, md5_of(file)).exists()
 
 
-def reset(repository: Path, plan: Plan) -> None:
+def go_back(repository: Path, plan: Plan) -> None:
     """Restore what differs from the last commit.
 
     Raises:
