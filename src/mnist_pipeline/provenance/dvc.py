@@ -81,18 +81,27 @@ def checked(cached: Path) -> Path:
     return cached
 
 
-def cached_output(repository: Path, commit: str, path: str) -> Path:
-    """Return where DVC's cache has an output as it was in a commit.
+def cached_path(repository: Path, commit: str, path: str) -> Path:
+    """Return where DVC's cache has an output as it was in a commit, if it has it.
 
     Raises:
         RevisionError: the commit has no dvc.lock, or no such output.
-        PipelineError: the file is not in the cache, or damaged.
     """
     outs = [out for stage in stages_of(repository, commit).values() for out in stage.get("outs", [])]
     hashes = [out["md5"] for out in outs if out["path"] == path]
     if not hashes:
         raise RevisionError(f"no stage of commit {commit[:10]} has the output {path}")
-    cached = cached_file(repository, hashes[0])
+    return cached_file(repository, hashes[0])
+
+
+def cached_output(repository: Path, commit: str, path: str) -> Path:
+    """Return where DVC's cache has an output as it was in a commit.
+
+    Raises:
+        RevisionError: see ``cached_path``.
+        PipelineError: the file is not in the cache, or damaged.
+    """
+    cached = cached_path(repository, commit, path)
     if not cached.exists():
         raise PipelineError(
             f"{path} of commit {commit[:10]} is not in DVC's cache; check that commit out and run dvc pull or dvc repro"
