@@ -212,7 +212,7 @@ def test_the_page_needs_no_network_and_shows_text_as_text(
     assert printed(capsys, "--md")[:3] == [
         "| name | changed | validation | test | vs best |",
         "|---|---|---|---|---|",
-        '| odd | optimizer=<img src="x">@NOTES@ | 0.9800 ± 0.0128 | 0.9000 | best |',
+        '| odd | optimizer=\\<img src="x">@NOTES@ | 0.9800 ± 0.0128 | 0.9000 | best |',
     ]
 
 

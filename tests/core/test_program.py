@@ -40,10 +40,11 @@ def run(tmp_path: Path, body: str, how: str = "run_stage(main)", stdout: int = s
         ("raise SourceError('a.csv: no')", "run_program('mnist', main)", 1, "mnist: a.csv: no\n"),
         ("raise SourceError('a.csv: no')", "run_stage(main)", 1, "train: a.csv: no\n"),
         ("open('/no/file')", "run_stage(main)", 1, "train: [Errno 2] No such file or directory: '/no/file'\n"),
+        (r"raise SourceError('\033[2J\udcff')", "run_program('mnist', main)", 1, "mnist: \\x1b[2J\\udcff\n"),
         ("raise KeyboardInterrupt", "run_program('mnist', main)", 130, "\nmnist: interrupted\n"),
         ("raise KeyboardInterrupt", "run_stage(main)", 130, "\ntrain: interrupted; run `dvc repro` to continue\n"),
     ],
-    ids=["success", "error", "error of a stage", "OSError", "Ctrl-C", "Ctrl-C in a stage"],
+    ids=["success", "error", "error of a stage", "OSError", "control characters", "Ctrl-C", "Ctrl-C in a stage"],
 )
 def test_an_error_is_a_message_and_a_status(tmp_path: Path, body: str, how: str, status: int, message: str) -> None:
     ended = run(tmp_path, body, how)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from mnist_pipeline.core.files import sha256_of
-from mnist_pipeline.core.tables import markdown_table
+from mnist_pipeline.core.tables import escaped, markdown_table
 from mnist_pipeline.params.overrides import used_settings
 from mnist_pipeline.params.schema import Params
 
@@ -119,7 +119,7 @@ def _data(params: Params, results: Results) -> str:
         f"{source}\n\n"
         f"{train['rows']:,} training rows, of which {results.train['validation_rows']:,} are the validation set; "
         f"{test['rows']:,} test rows, {also or 'none'} of them with an image that is also a training image. "
-        f"Classes: {', '.join(params.csv_format.classes)}."
+        f"Classes: {escaped(', '.join(params.csv_format.classes))}."
     )
 
 
@@ -139,7 +139,7 @@ def _results(results: Results) -> str:
             interval = f"{part['low']:.4f} to {part['high']:.4f}"
             rows.append((words, f"{part['accuracy']:.4f} ({interval}; {part['rows']:,} images)"))
     measures = markdown_table([("metric", "test set"), *rows])
-    by_class = [(each["class"], *(f"{float(each[name]):.4f}" for name in SHARES)) for each in results.classes]
+    by_class = [(escaped(each["class"]), *(f"{float(each[name]):.4f}" for name in SHARES)) for each in results.classes]
     validated = "There was no validation set." if validation is None else f"Validation accuracy: {validation:.4f}."
     return f"{measures}\n\n{validated}\n\n{markdown_table([('class', *SHARES), *by_class])}"
 
