@@ -61,6 +61,12 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| training time, portable numerics: ratio to fast, on two cores | ≤ 4 | {spread(ratios, 2)}; "
             f"{statistics.mean(portable):.1f} s, {statistics.mean(fast):.1f} s |"
         )
+    for name in ("mlp-10s", "cnn-10s") if "shared_machine" in found else ():
+        alone, neighbour = (found["shared_machine"][name][kind] for kind in ("alone", "neighbour"))
+        lines.append(
+            f"| training time of `{name}`, fast numerics, two cores: ratio with one busy process beside it to alone "
+            f"| ≤ 2.2 | {median_ratio(neighbour, alone)} |"
+        )
     if "matrix_product" in found:
         mkl, onednn = found["matrix_product"]["mkl"], found["matrix_product"]["onednn"]
         lines.append(

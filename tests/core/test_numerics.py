@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mnist_pipeline.core import numerics
-from mnist_pipeline.core.numerics import PORTABLE_ENVIRONMENT
+from mnist_pipeline.core.numerics import PORTABLE_ENVIRONMENT, WAITING
 
 
 @pytest.fixture
@@ -25,10 +25,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["fast", "mixed"])
-def test_fast_and_mixed_set_nothing(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_fast_and_mixed_set_only_how_threads_wait(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setitem(sys.modules, "numpy", sys)
     numerics.configure(name)
-    assert environment == {"OMP_NUM_THREADS": "8"}
+    assert environment == {"OMP_NUM_THREADS": "8", **WAITING}
+    environment["GOMP_SPINCOUNT"] = "7"  # the user's own choice
+    numerics.configure(name)
+    assert environment["GOMP_SPINCOUNT"] == "7"
 
 
 @pytest.mark.parametrize("imported", ["numpy", "torch", "numpy and torch"])
@@ -37,7 +42,7 @@ def test_portable_must_come_first(environment: dict[str, str], monkeypatch: pyte
         monkeypatch.setitem(sys.modules, name, sys)
     with pytest.raises(RuntimeError, match=f"^{imported} imported before numerics.configure$"):
         numerics.configure("portable")
-    assert environment == {"OMP_NUM_THREADS": "8"}
+    assert environment == {"OMP_NUM_THREADS": "8", **WAITING}
 
 
 def test_another_name_is_refused() -> None:
@@ -52,7 +57,7 @@ def test_portable_warns_where_the_bits_may_differ(
     monkeypatch.setattr(numerics, "supports_portable", lambda: supported)
     numerics.configure("portable")
     assert ("numerics: not x86-64 Linux with AVX2" in capsys.readouterr().err) is not supported
-    assert environment == PORTABLE_ENVIRONMENT
+    assert environment == PORTABLE_ENVIRONMENT | WAITING
 
 
 @pytest.mark.parametrize("supported", [True, False])
@@ -92,12 +97,12 @@ print(json.dumps({
 
 
 def test_portable_sets_its_variables_alone_and_they_reach_torch_and_numpy() -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in PORTABLE_ENVIRONMENT}
+    environment = {name: value for name, value in os.environ.items() if name not in {*PORTABLE_ENVIRONMENT, *WAITING}}
     environment |= {"OMP_NUM_THREADS": "8", "ATEN_CPU_CAPABILITY": "avx512"}
     ran = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")  # no library warns of a value that it does not know
     found = json.loads(ran.stdout)
-    assert found["after"] == found["before"] | PORTABLE_ENVIRONMENT
+    assert found["after"] == found["before"] | WAITING | PORTABLE_ENVIRONMENT
     assert found["imported"] == []
     assert set(found["threads"]) == {1}
     assert found["capability"] in {"DEFAULT", "AVX2"}  # at most AVX2

@@ -7,7 +7,8 @@
 - MKL's COMPATIBLE mode, the only one that Intel promises to agree across vendors;
 - no AVX-512 in NumPy and OpenBLAS.
 
-``fast`` leaves the choice to every library: the same bits on the same machine only. ``mixed`` does so, too, and trains
+``fast`` leaves the choice to every library: the same bits on the same machine only. Threads that wait for each other
+sleep soon instead of spinning, so that a busy neighbour does not stop them. ``mixed`` does so, too, and trains
 in mixed precision where the CPU has instructions for bfloat16 (Micikevicius et al. 2018): matrix products in bfloat16,
 summed in float32, take a fraction of the time. Weights and predictions stay float32.
 
@@ -38,6 +39,9 @@ PORTABLE_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 
+WAITING = {"GOMP_SPINCOUNT": "1000"}
+"""How often threads of GNU OpenMP, which PyTorch's wheels use, look before they sleep; 300,000 times by default."""
+
 
 def configure(numerics: str) -> None:
     """Set the environment of this process for "portable", "fast" or "mixed" numerics.
@@ -48,6 +52,8 @@ def configure(numerics: str) -> None:
     """
     if numerics not in ("portable", "fast", "mixed"):
         raise ValueError(f"numerics must be 'portable', 'fast' or 'mixed', was {numerics!r}")
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
     too_early = [name for name in ("numpy", "torch") if name in sys.modules]
     if numerics == "portable":
         if too_early:
