@@ -61,12 +61,6 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| training time, portable numerics: ratio to fast, on two cores | ≤ 4 | {spread(ratios, 2)}; "
             f"{statistics.mean(portable):.1f} s, {statistics.mean(fast):.1f} s |"
         )
-    for name in ("mlp-10s", "cnn-10s") if "shared_machine" in found else ():
-        alone, neighbour = (found["shared_machine"][name][kind] for kind in ("alone", "neighbour"))
-        lines.append(
-            f"| training time of `{name}`, fast numerics, two cores: ratio with one busy process beside it to alone "
-            f"| ≤ 2.2 | {median_ratio(neighbour, alone)} |"
-        )
     if "matrix_product" in found:
         mkl, onednn = found["matrix_product"]["mkl"], found["matrix_product"]["onednn"]
         lines.append(
@@ -83,6 +77,7 @@ def figures_table(found: dict[str, Any]) -> str:
         lines.append(
             f"| `mnist verify`: seconds | ≤ 120 | {result['seconds']:.0f}, {outcome}, {result['files']} files |"
         )
+    lines += shared_lines(found)
     lines += picture_lines(found)
     lines += outlier_lines(found)
     lines += contender_lines(found)
@@ -102,6 +97,16 @@ def figures_table(found: dict[str, Any]) -> str:
 def worded(name: str) -> str:
     """Return the name of a choice; earlier results call augmentation distortions."""
     return name.replace("distortions", "augmentation")
+
+
+def shared_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about a machine that others use, too."""
+    return [
+        f"| training time of `{name}`, fast numerics, two cores: ratio with one busy process beside it to alone | ≤ 2.2 "
+        f"| {median_ratio(seconds['neighbour'], seconds['alone'])} |"
+        for name, seconds in found.get("shared_machine", {}).items()
+        if name != "environment"
+    ]
 
 
 def picture_lines(found: dict[str, Any]) -> list[str]:
