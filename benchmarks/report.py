@@ -102,7 +102,7 @@ def worded(name: str) -> str:
 def shared_lines(found: dict[str, Any]) -> list[str]:
     """Return the lines about a machine that others use, too."""
     return [
-        f"| training time of `{name}`, fast numerics, two cores: ratio with one busy process beside it to alone | ≤ 2.2 "
+        f"| training time of `{name}`, fast numerics: with one busy process beside it to alone | ≤ 2.2 "
         f"| {median_ratio(seconds['neighbour'], seconds['alone'])} |"
         for name, seconds in found.get("shared_machine", {}).items()
         if name != "environment"
