@@ -26,6 +26,9 @@ BACK = ("mnist reset --yes", "mnist preset quick --force", MAKE_REPRO, f"{DOCTOR
 
 OTHER_RUN = "sed -i 's/epochs: 2/epochs: 3/' params.yaml && dvc repro -q"
 DAMAGE = "for file in $(find .dvc/cache -type f -path '*md5*'); do chmod +w $file; echo x >> $file; done"
+NOTED = "git ls-files | xargs touch -d '1 hour ago'; git config core.trustctime false; git status; dvc status -q"
+"""Lets git and DVC note files that were not written just now. No program can set the time of a file's last change."""
+
 STAGES = ("fetch", "validate", "audit", "train", "export", "evaluate", "plot", "card")
 WHO = {
     "mnist": r"mnist (preset|ladder|verify|reset|doctor)",
@@ -138,7 +141,7 @@ class Suite:
     def must_be(self, world: World, *histories: tuple[str, ...], base: str) -> None:
         """Check that the state is that after one of some histories without a fault."""
         found = world.state()
-        differences = {h: difference(found, self.without_fault(base, *h)[0]) for h in histories}
+        differences = {h: difference(found, self.without_fault(base, *h)[0], h[-1]) for h in histories}
         if all(differences.values()):
             shown = "\n".join(f"after {' && '.join(history)}:\n{text}" for history, text in differences.items())
             raise Wrong("silent", f"the state is not that\n{shown}")
@@ -185,6 +188,7 @@ class Suite:
         base, command = PATTERNS[pattern]
         row = Row(base, command, (f"{DOCTOR} && {MAKE_REPRO}",))
         with self.world(base, place) as world:
+            world.run(NOTED)
             file = random.choice(sorted(path for path in world.path.glob(pattern) if path.stat().st_size))
             flip_bit(file, random)
             status, _ = world.ended(world.start(command), command)

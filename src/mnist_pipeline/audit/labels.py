@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -64,9 +65,12 @@ def out_of_fold_probabilities(
         if processes > 1:
             pool = ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent)
             run = stack.enter_context(pool).map
-        for fold, (held_out, of_test) in enumerate(run(predict, range(folds))):
-            train_probabilities[fold_of_row == fold] = held_out
-            test_sum += of_test
+        try:
+            for fold, (held_out, of_test) in enumerate(run(predict, range(folds))):
+                train_probabilities[fold_of_row == fold] = held_out
+                test_sum += of_test
+        except BrokenProcessPool:
+            raise PipelineError("a process was killed, perhaps because memory ran out; run dvc repro again") from None
     return train_probabilities, test_sum / folds
 
 

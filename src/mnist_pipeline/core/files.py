@@ -62,7 +62,12 @@ def is_running(process: int) -> bool:
         return False
     except PermissionError:  # another user's
         return True
-    return True
+    try:
+        return (
+            Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )  # ended, but not yet reaped
+    except OSError:  # no Linux
+        return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,12 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
-from mnist_pipeline.core.files import is_running
 from mnist_pipeline.provenance.dvc import parse_lock
 from mnist_pipeline.provenance.git import git_lines, run_git
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
@@ -108,14 +106,14 @@ def mend(repository: Path) -> list[str]:
 
 
 def left_by_kills(repository: Path) -> Iterator[Finding]:
-    """Find what a kill or a full disk left in the files of DVC and git, in the order in which to mend it."""
+    """Find what a kill or a full disk left, in the order in which to mend it, where no process of dvc or git works."""
     for name in ("index.lock", "HEAD.lock"):
         file = repository / git_lines(repository, "rev-parse", "--git-path", name)[0]
         if file.exists():
             yield Finding(f"git refuses to work, since a kill left {file}", "it is removed", file.unlink)
     locks = [repository / DVC_FILES / name for name in ("rwlock", "exps/rwlock")]
-    holder = ((_json(locks[1]) or {}).get("write") or {}).get("workspace")
-    interrupted = holder is not None and not is_running(holder["pid"])
+    held = [_holders(lock) for lock in locks]  # DVC itself asks whether they run; they do until they are reaped
+    interrupted = "workspace" in (held[1] or ())
     if interrupted:
         yield from _stashed(repository, int(locks[1].stat().st_mtime))
     if branch := _left_branch(repository, interrupted):
@@ -127,9 +125,9 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
     if git_lines(repository, "for-each-ref", "refs/exps/stash"):
         forget = partial(run_git, repository, "update-ref", "-d", "refs/exps/stash")
         yield Finding("an experiment that was killed would run with the next one", "it is forgotten", forget)
-    for lock in locks:
-        if lock.exists() and (_json(lock) is None or (interrupted and lock == locks[1])):
-            yield Finding(f"{lock} is left from a kill; if it is empty, dvc fails", "it is removed", lock.unlink)
+    for lock, holders in zip(locks, held, strict=True):
+        if lock.exists() and (holders is None or holders):
+            yield Finding(f"{lock} is left from a kill, and may stop dvc", "it is removed", lock.unlink)
     for name, is_whole in ((PARAMS, bytes.strip), (LOCK, _is_lock)):
         file = repository / name
         if file.exists() and not is_whole(file.read_bytes()):
@@ -137,10 +135,12 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
             yield Finding(f"{name} is damaged or empty", "that of the last commit is restored", restore)
 
 
-def _json(path: Path) -> Any:
+def _holders(lock: Path) -> list[str] | None:
+    """List what a lock file of DVC locks; None: it is damaged, or not there."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(lock.read_bytes())
+        return [*content.get("write", {}), *content.get("read", {})]
+    except (OSError, ValueError, AttributeError, TypeError):
         return None
 
 
