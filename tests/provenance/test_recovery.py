@@ -43,8 +43,9 @@ def empty_lock(here: Path) -> None:
     (here / ".dvc" / "tmp" / "rwlock").write_bytes(b"")
 
 
-def leave_index_lock(here: Path) -> None:
-    (here / ".git" / "index.lock").touch()
+def leave_git_locks(here: Path) -> None:
+    for name in ("index.lock", "refs/heads/main.lock"):
+        (here / ".git" / name).touch()
 
 
 def leave_head(here: Path) -> None:
@@ -79,7 +80,7 @@ def leave_queued(here: Path) -> None:
     ("leave", "problem", "status"),
     [
         (empty_lock, "is left from a kill, and may stop dvc: it is removed", ""),
-        (leave_index_lock, "git refuses to work, since a kill left .*index.lock: it is removed", ""),
+        (leave_git_locks, "git refuses to work, since a kill left .*main.lock: it is removed", ""),
         (leave_head, "git is on no branch, since dvc exp run was killed; it was on main", "M params.yaml"),
         (leave_stash, "git's stash had your changes of notes.txt: they are restored", "M notes.txt"),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),

@@ -107,9 +107,8 @@ def mend(repository: Path) -> list[str]:
 
 def left_by_kills(repository: Path) -> Iterator[Finding]:
     """Find what a kill or a full disk left, in the order in which to mend it, where no process of dvc or git works."""
-    for name in ("index.lock", "HEAD.lock"):
-        file = repository / git_lines(repository, "rev-parse", "--git-path", name)[0]
-        if file.exists():
+    for folder in {repository / name for name in git_lines(repository, "rev-parse", "--git-dir", "--git-common-dir")}:
+        for file in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
             yield Finding(f"git refuses to work, since a kill left {file}", "it is removed", file.unlink)
     locks = [repository / DVC_FILES / name for name in ("rwlock", "exps/rwlock")]
     held = [_holders(lock) for lock in locks]  # DVC itself asks whether they run; they do until they are reaped
