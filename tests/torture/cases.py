@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -17,7 +20,12 @@ from random import Random
 
 import psutil
 
-from tests.torture.worlds import BASES, MAKE_REPRO, World, Wrong, difference
+from mnist_pipeline.core.arrays import load_arrays
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.data.dataset import load_dataset
+from mnist_pipeline.models.classifier import load_classifier
+from tests.conftest import ROOT
+from tests.torture.worlds import BASES, MAKE_REPRO, STUCK_SECONDS, World, Wrong, difference
 
 DOCTOR = "{ mnist doctor --fix || true; }"  # what it removed because it was damaged is missing, which is its status
 EDIT = "echo edited >> README.md"
@@ -89,6 +97,34 @@ PATTERNS = {
     "metrics/ladder_runs.csv": ("ladder", "mnist ladder report"),
 }
 """Files in which bits flip, and what reads them."""
+
+
+def _content(path: Path) -> object:
+    file = load_arrays(path, "arrays")
+    return file.metadata, {name: array.tobytes() for name, array in file.arrays.items()}
+
+
+def _classifier(path: Path) -> object:
+    classifier = load_classifier(path)
+    return repr(classifier), {name: weight.numpy().tobytes() for name, weight in classifier.state_dict().items()}
+
+
+def _dataset(path: Path) -> object:
+    return [each.tobytes() if hasattr(each, "tobytes") else each for each in vars(load_dataset(path)).values()]
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "data/prepared/train.safetensors": _dataset,
+    "data/prepared/test.safetensors": _dataset,
+    "models/classifier.safetensors": _classifier,
+    "models/examples.safetensors": _content,
+    "models/figure_samples.safetensors": _content,
+    ".scratch/train/*.safetensors": _content,
+}
+"""Files with a checksum inside, and what reads them."""
+
+EXAMPLES = 200
+"""Damaged inputs of a case."""
 
 PAIRED = (
     "dvc repro --force", "dvc exp run -n x -S train.epochs=4", "mnist preset quick --force", "mnist ladder run",
@@ -197,6 +233,31 @@ class Suite:
             self.recover(world, row, random)
         return status != 0
 
+    def flip_and_read(self, pattern: str, random: Random, _: str) -> bool:
+        """Flip a bit of a file that has a checksum inside, and read it in this process."""
+        base, read = self.base("real"), READERS[pattern]
+        (original,) = base.glob(pattern)
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            file = Path(folder, original.name)
+            shutil.copyfile(original, file)
+            expected = read(file)
+            flip_bit(file, random)
+            try:
+                found = read(file)
+            except PipelineError:
+                return True
+        if found != expected:
+            raise Wrong("silent", f"{pattern} is read as another")
+        return False
+
+    def fuzz(self, kind: str, random: Random, _: str) -> bool:
+        """Read damaged inputs."""
+        command = [sys.executable, "-m", "tests.torture.fuzz", kind, str(random.randrange(2**32)), str(EXAMPLES)]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=STUCK_SECONDS * 20)
+        if ran.returncode:
+            raise Wrong("traceback", f"{' '.join(command)}\n{ran.stdout}{ran.stderr}")
+        return True
+
     def pair(self, name: str, random: Random, place: str) -> bool:
         """Run two commands side by side."""
         first, second = (PAIRED[int(each)] for each in name.split())
@@ -236,7 +297,9 @@ FAULTS: dict[str, tuple[Callable[[Suite, str, Random, str], bool], dict[str, int
         {"stage validate": 10, "stage train": 10, "stage plot": 10, "repro": 60, "exp run": 40, "preset": 60,
          "ladder report": 10, "verify": 10, "reset": 20, "doctor": 20},
     ),
-    "flipped bit": (Suite.flip, dict.fromkeys(PATTERNS, 15)),
+    "flipped bit": (Suite.flip, dict.fromkeys(PATTERNS, 16)),
+    "flipped bit, read": (Suite.flip_and_read, dict.fromkeys(READERS, 125)),
+    "damaged input": (Suite.fuzz, dict.fromkeys(("CSV", "IDX", "YAML", "model", "picture", "HTTP"), 10)),
     "side by side": (
         Suite.pair, {f"{first} {second}": 2 for first in range(len(PAIRED)) for second in range(len(PAIRED))},
     ),

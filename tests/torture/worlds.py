@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -131,9 +132,15 @@ def make_ladder_done(folder: Path) -> None:
 
 
 def make_real(folder: Path) -> None:
-    """The pipeline itself, on images of 8 × 8 pixels."""
+    """The pipeline itself, on images of 8 × 8 pixels, with the checkpoint of a training that was killed."""
     folder.mkdir()
-    make_repository(folder, folder.with_name("data"), epochs=6)
+    repository = make_repository(folder, folder.with_name("data"), epochs=30)
+    running = repository.start("exec dvc repro --single-item --force train")
+    while not list(folder.glob(".scratch/train/*.safetensors")):
+        assert running.poll() is None
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    repository.run(f"{MAKE_REPRO} && git diff --exit-code")
 
 
 BASES = {"small": make_small, "ladder": make_ladder_done, "real": make_real}

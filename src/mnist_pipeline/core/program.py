@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import md5_of
@@ -138,11 +140,19 @@ def _ended_by(*signals: signal.Signals) -> Iterator[None]:
     def end(number: int, _: object) -> None:
         sys.exit(128 + number)
 
+    def ignored(error: Any) -> None:  # it came in a callback of the interpreter, whose exceptions go nowhere: once more
+        if isinstance(error.exc_value, SystemExit) and isinstance(error.exc_value.code, int):
+            Timer(0.05, os.kill, [os.getpid(), error.exc_value.code - 128]).start()
+        else:
+            sys.__unraisablehook__(error)
+
     changed = [each for each in signals if signal.getsignal(each) == signal.SIG_DFL]
     for each in changed:
         signal.signal(each, end)
+    hook, sys.unraisablehook = sys.unraisablehook, ignored
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for each in changed:
             signal.signal(each, signal.SIG_DFL)

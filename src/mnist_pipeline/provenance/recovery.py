@@ -181,16 +181,15 @@ def _stashed(repository: Path, locked: int) -> Iterator[Finding]:
 def _left_branch(repository: Path, interrupted: bool) -> str | None:
     """Return the branch from which DVC took HEAD for an experiment, if HEAD is not back."""
     head = git_lines(repository, "rev-parse", "--symbolic-full-name", "HEAD")
-    marks = git_lines(repository, "for-each-ref", "refs/exps/exec/EXEC_BASELINE", "refs/exps/stash")
-    if head != ["HEAD"] or not (interrupted or marks):
-        return None
-    for line in git_lines(repository, "reflog", "show", "-5", "--format=%H %gs", "HEAD"):
+    marked = interrupted or git_lines(repository, "for-each-ref", "refs/exps/exec/EXEC_BASELINE", "refs/exps/stash")
+    for line in git_lines(repository, "reflog", "show", "-5", "--format=%H %gs", "HEAD") if head == ["HEAD"] else ():
         commit, _, words = line.partition(" ")
-        if found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words):
+        if marked and (found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words)):
             branch = git_lines(repository, "for-each-ref", "--format=%(objectname)", f"refs/heads/{found[1]}")
             return found[1] if branch == [commit] else None
         if not words.startswith("commit: dvc: commit experiment"):
             break
+        marked = [words]
     return None
 
 
