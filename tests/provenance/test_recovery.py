@@ -64,6 +64,13 @@ def leave_stash(here: Path) -> None:
     git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
 
 
+def leave_merge(here: Path) -> None:
+    """As a moment later, when DVC has them in a commit of its own."""
+    leave_stash(here)
+    git(here, "update-ref", "refs/exps/exec/EXEC_MERGE", "refs/stash")
+    git(here, "stash", "drop", "-q")
+
+
 def cut_lock(here: Path) -> None:
     (here / "dvc.lock").write_text(LOCK[:-8])
 
@@ -82,7 +89,8 @@ def leave_queued(here: Path) -> None:
         (empty_lock, "is left from a kill, and may stop dvc: it is removed", ""),
         (leave_git_locks, "git refuses to work, since a kill left .*main.lock: it is removed", ""),
         (leave_head, "git is on no branch, since dvc exp run was killed; it was on main", "M params.yaml"),
-        (leave_stash, "git's stash had your changes of notes.txt: they are restored", "M notes.txt"),
+        (leave_stash, "your changes of notes.txt were set aside: they are restored", "M notes.txt"),
+        (leave_merge, "your changes of notes.txt were set aside: they are restored", "M notes.txt"),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
         (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
         (leave_queued, "an experiment that was killed would run with the next one: it is forgotten", ""),
@@ -114,7 +122,7 @@ def test_what_the_user_stashed_and_checked_out_stays(here: Path) -> None:
 def test_files_that_were_edited_since_the_kill_are_left_to_the_user(here: Path) -> None:
     leave_stash(here)
     (here / "notes.txt").write_text("newer\n")
-    assert "notes.txt was edited since; see git stash show -p" in "\n".join(mend(here))
+    assert "notes.txt was edited since: see git stash show -p" in "\n".join(mend(here))
     assert (here / "notes.txt").read_text() == "newer\n"
     assert git(here, "stash", "list") != ""
 

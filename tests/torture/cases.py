@@ -207,15 +207,16 @@ class Suite:
         return status != 0
 
     def fill_disk(self, name: str, random: Random, place: str) -> bool:
-        """Let the disk be full after some pages that a command writes."""
+        """Let the disk be full after some pages that a command writes, or let nothing be written to it."""
         row = ROWS[name]
         with self.world(row.base, place, disk=True) as world:
             world.must(row.before)
             usage = os.statvfs(world.folder)
             used = (usage.f_blocks - usage.f_bfree) * usage.f_frsize
-            _resize(world.folder, used + 4096 * int(2 ** random.uniform(0, 10)))
+            pages = int(2 ** random.uniform(0, 10))
+            _remount(world.folder, "ro" if random.random() < 0.1 else f"size={used + 4096 * pages}")
             status, _ = world.ended(world.start(row.command), row.command)
-            _resize(world.folder, 1 << 30)
+            _remount(world.folder, "rw,size=1g")
             self.recover(world, row, random)
         return status != 0
 
@@ -272,8 +273,8 @@ class Suite:
         return any(statuses)
 
 
-def _resize(folder: Path, size: int) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+def _remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
 def flip_bit(file: Path, random: Random) -> None:

@@ -24,6 +24,7 @@ from mnist_pipeline.provenance.git import git_lines, run_git
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
 DVC_FILES = Path(".dvc/tmp")
+STASH = "refs/stash"
 STASH_SECONDS = 10
 """DVC stashes the user's changes within so many seconds after it has locked the workspace."""
 
@@ -114,8 +115,9 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
     held = [_holders(lock) for lock in locks]  # DVC itself asks whether they run; they do until they are reaped
     interrupted = "workspace" in (held[1] or ())
     if interrupted:
-        yield from _stashed(repository, int(locks[1].stat().st_mtime))
+        yield from _set_aside(repository, STASH, int(locks[1].stat().st_mtime))
     if branch := _left_branch(repository, interrupted):
+        yield from _set_aside(repository, "refs/exps/exec/EXEC_MERGE")
         yield Finding(
             f"git is on no branch, since dvc exp run was killed; it was on {branch}",
             "back to that branch",
@@ -158,24 +160,28 @@ def _restore(repository: Path, name: str) -> None:
         run_git(repository, "restore", "--source=HEAD", "--", name)
 
 
-def _stashed(repository: Path, locked: int) -> Iterator[Finding]:
-    """Find the user's changes in git's stash, if DVC has put them there after it had locked the workspace."""
-    times = git_lines(repository, "for-each-ref", "--format=%(committerdate:unix)", "refs/stash")
-    if not times or not 0 <= int(times[0]) - locked <= STASH_SECONDS:
+def _set_aside(repository: Path, ref: str, after: int = 0) -> Iterator[Finding]:
+    """Find the user's changes in a stash commit of DVC, made from HEAD and not before a time, that are not back."""
+    times = git_lines(repository, "for-each-ref", "--format=%(committerdate:unix)", ref)
+    if not times or (after and not 0 <= int(times[0]) - after <= STASH_SECONDS):
+        return
+    if len(set(git_lines(repository, "rev-parse", "HEAD", f"{ref}^1"))) > 1:
         return
     compare = partial(git_lines, repository, "diff", "--name-only", "--no-renames")
-    names = compare("refs/stash^1", "refs/stash")
-    edited = set(compare("HEAD", "--", *names)) & set(compare("refs/stash", "--", *names)) - {PARAMS}
-    problem = f"dvc exp run was killed while git's stash had your changes of {', '.join(names)}"
-    if edited:
-        yield Finding(problem, f"{', '.join(edited)} was edited since; see git stash show -p, then git stash drop")
-        return
+    names = [name for name in compare("HEAD", ref) if not name.startswith(str(DVC_FILES))]
+    changed, other = (set(compare(commit, "--", *names)) for commit in ("HEAD", ref))
+    lost, edited = sorted(other - changed), sorted(other & changed - {PARAMS})
 
     def restore() -> None:
-        run_git(repository, "restore", "--source=refs/stash", "--worktree", "--", *names)
-        run_git(repository, "stash", "drop", "--quiet")
+        if lost:
+            run_git(repository, "restore", f"--source={ref}", "--worktree", "--", *lost)
+        if ref == STASH and not edited:
+            run_git(repository, "stash", "drop", "--quiet")
 
-    yield Finding(problem, "they are restored", restore)
+    if lost or ref == STASH:
+        remedy = f"; {', '.join(edited)} was edited since: see git stash show -p" if edited and ref == STASH else ""
+        problem = f"dvc exp run was killed while your changes of {', '.join(names)} were set aside"
+        yield Finding(problem, f"they are restored{remedy}", restore)
 
 
 def _left_branch(repository: Path, interrupted: bool) -> str | None:
