@@ -100,7 +100,7 @@ def test_what_is_damaged_everywhere_is_removed_and_made_again(here: Path, capsys
     status, printed = doctor(capsys)
     assert (status, printed) == (
         1,
-        f"1 outputs are missing, such as {STEPS}: dvc checkout, pull or repro brings them\n",
+        f"1 outputs are missing, such as {STEPS}: dvc checkout, dvc pull or dvc repro brings them\n",
     )
     Repository(here).run("dvc repro")
     assert (here / STEPS).read_bytes() == before

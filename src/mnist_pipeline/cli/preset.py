@@ -6,13 +6,10 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.provenance import paths
-
-if TYPE_CHECKING:
-    from mnist_pipeline.ladder.spec import Preset
 
 DESCRIPTION = (
     "Run a preset of experiments.yaml as a DVC experiment: settings chosen for a given training time on two cores. "
@@ -37,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """List the presets, or run one."""
     from mnist_pipeline.core.tables import text_table
-    from mnist_pipeline.ladder.spec import load_ladder
-    from mnist_pipeline.provenance.child import run_child
+    from mnist_pipeline.ladder.spec import load_ladder, settings_of
+    from mnist_pipeline.provenance.dvc import watch_dvc
     from mnist_pipeline.provenance.recovery import alone
 
     presets = load_ladder(PRESETS, PARAMS).presets
@@ -49,24 +46,18 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.name not in presets:
         raise PipelineError(f"unknown preset {args.name!r}; there are {', '.join(presets)}")
-    if args.dry_run:
-        print(shlex.join(_command(args, presets[args.name])))
-        return
-    with alone(Path.cwd(), "mnist preset") as mended:
-        print(*mended, sep="\n", end="\n" * bool(mended), file=sys.stderr)
-        command = _command(args, presets[args.name])
-        sys.exit(run_child([sys.executable, "-m", *command], Path.cwd(), shown=True).returncode)
-
-
-def _command(args: argparse.Namespace, preset: Preset) -> list[str]:
-    """Return the command of DVC that runs a preset from the committed settings."""
-    from mnist_pipeline.ladder.spec import settings_of
-
-    if restored := _restored_settings(preset.overrides):
-        print(f"mnist preset: restored from the last commit: {', '.join(restored)}", file=sys.stderr)
-    settings = [*settings_of(restored | preset.overrides), *args.set_param]
-    command = ["dvc", "exp", "run", "-n", args.experiment or args.name, "-m", preset.title]
-    return command + ["-f"] * args.force + [word for setting in settings for word in ("-S", setting)]
+    preset, here = presets[args.name], Path.cwd()
+    with alone(here, "mnist preset"):
+        restored = _restored_settings(preset.overrides)
+        settings = [*settings_of(restored | preset.overrides), *args.set_param]
+        command = ["exp", "run", "-n", args.experiment or args.name, "-m", preset.title]
+        command += ["-f"] * args.force + [word for setting in settings for word in ("-S", setting)]
+        if args.dry_run:
+            print(shlex.join(["dvc", *command]))
+            return
+        if restored:
+            print(f"mnist preset: restored from the last commit: {', '.join(restored)}", file=sys.stderr)
+        sys.exit(watch_dvc(here, *command).returncode)
 
 
 def _restored_settings(overrides: dict[str, Any]) -> dict[str, Any]:

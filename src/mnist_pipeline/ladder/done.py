@@ -9,7 +9,7 @@ from typing import Any
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import flatten
 from mnist_pipeline.ladder.spec import Ladder, Run
-from mnist_pipeline.provenance.dvc import cached_path, stages_of
+from mnist_pipeline.provenance.dvc import cached_file, stages_of
 from mnist_pipeline.provenance.git import changed_files, commits_by_name, object_hashes, resolve, run_git
 from mnist_pipeline.provenance.paths import CORRECTIONS, PARAMS, STEPS, is_data
 
@@ -54,8 +54,7 @@ def done_with(repository: Path, ladder: Ladder, runs: list[Run], commit: str) ->
         wanted = ladder.params_of(run).model_dump(mode="json", exclude_unset=True)  # what params.yaml has
         for each in known.get(run.name, []):
             same_code = object_hashes(repository, each, list(code)) == code
-            stands = same_code and _stands(repository, each, stages, wanted)
-            if stands and cached_path(repository, each, STEPS).exists():  # a report needs it; `dvc gc` may remove it
+            if same_code and _stands(repository, each, stages, wanted):
                 found[run] = each
                 break
     return found
@@ -69,7 +68,7 @@ def _code(repository: Path, commit: str) -> dict[str, str]:
 
 
 def _stands(repository: Path, commit: str, stages: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether an experiment has the data of ``stages`` and the wanted params."""
+    """Whether an experiment has the data of ``stages`` and the wanted params, and what `dvc gc` may have removed."""
     locked = stages_of(repository, commit)
     for name in DECISIVE_STAGES:
         if name not in locked:
@@ -79,7 +78,8 @@ def _stands(repository: Path, commit: str, stages: dict[str, Any], wanted: dict[
         used = flatten(locked[name].get("params", {}).get(PARAMS, {}))
         if any(value != flatten(wanted).get(key) for key, value in used.items()):
             return False
-    return True
+    (steps,) = (out["md5"] for stage in locked.values() for out in stage["outs"] if out["path"] == STEPS)
+    return cached_file(repository, steps).exists()
 
 
 def _data(stage: dict[str, Any]) -> dict[str, str]:

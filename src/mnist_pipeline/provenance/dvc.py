@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,9 +16,11 @@ from typing import Any
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import md5_of
 from mnist_pipeline.core.yaml import parse_yaml
-from mnist_pipeline.provenance.child import run_child
 from mnist_pipeline.provenance.git import read_file
 from mnist_pipeline.provenance.paths import LOCK
+
+PATIENCE = 20
+"""Seconds that dvc has to put things back before it is killed."""
 
 
 def run_dvc(repository: Path, *arguments: str) -> str:
@@ -24,12 +30,32 @@ def run_dvc(repository: Path, *arguments: str) -> str:
         PipelineError: dvc failed; the message is its own.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
-    ran = run_child(command, repository)
+    ran = subprocess.run(command, cwd=repository, capture_output=True, text=True, errors="replace", check=False)
     if ran.returncode:
-        raise PipelineError(
-            f"dvc {' '.join(arguments[:2])}: {(ran.stderr or ran.stdout).decode(errors='replace').strip()}"
-        )
-    return ran.stdout.decode(errors="replace")
+        raise PipelineError(f"dvc {' '.join(arguments[:2])}: {(ran.stderr or ran.stdout).strip()}")
+    return ran.stdout
+
+
+def watch_dvc(repository: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run dvc to its end. If this process is ended meanwhile, dvc gets Ctrl-C, after which it puts things back.
+
+    Args:
+        repository: where it runs.
+        arguments: of dvc.
+        options: of ``subprocess.Popen``.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    with subprocess.Popen(command, cwd=repository, start_new_session=True, text=True, **options) as process:
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait(PATIENCE)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def parse_lock(text: str | bytes, name: str) -> dict[str, Any]:
@@ -81,27 +107,18 @@ def checked(cached: Path) -> Path:
     return cached
 
 
-def cached_path(repository: Path, commit: str, path: str) -> Path:
-    """Return where DVC's cache has an output as it was in a commit, if it has it.
+def cached_output(repository: Path, commit: str, path: str) -> Path:
+    """Return where DVC's cache has an output as it was in a commit.
 
     Raises:
         RevisionError: the commit has no dvc.lock, or no such output.
+        PipelineError: the file is not in the cache, or damaged.
     """
     outs = [out for stage in stages_of(repository, commit).values() for out in stage.get("outs", [])]
     hashes = [out["md5"] for out in outs if out["path"] == path]
     if not hashes:
         raise RevisionError(f"no stage of commit {commit[:10]} has the output {path}")
-    return cached_file(repository, hashes[0])
-
-
-def cached_output(repository: Path, commit: str, path: str) -> Path:
-    """Return where DVC's cache has an output as it was in a commit.
-
-    Raises:
-        RevisionError: see ``cached_path``.
-        PipelineError: the file is not in the cache, or damaged.
-    """
-    cached = cached_path(repository, commit, path)
+    cached = cached_file(repository, hashes[0])
     if not cached.exists():
         raise PipelineError(
             f"{path} of commit {commit[:10]} is not in DVC's cache; check that commit out and run dvc pull or dvc repro"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_pipeline.core.errors import RevisionError
-from mnist_pipeline.provenance.child import run_child
 
 EXPERIMENTS = "refs/exps"
 
@@ -20,7 +20,7 @@ def run_git(repository: Path, *arguments: str) -> bytes:
     Raises:
         RevisionError: git failed; the message is git's own.
     """
-    ran = run_child(["git", *arguments], repository)
+    ran = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=False)
     if ran.returncode:
         raise RevisionError(f"git {' '.join(arguments[:2])}: {ran.stderr.decode(errors='replace').strip()}")
     return ran.stdout
@@ -125,7 +125,7 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, bytes]:
     """
     asked = list(dict.fromkeys(names))
     command = ["git", "cat-file", "--batch"]
-    ran = run_child(command, repository, given="\n".join(asked).encode())
+    ran = subprocess.run(command, cwd=repository, input="\n".join(asked).encode(), capture_output=True, check=False)
     if ran.returncode:
         raise RevisionError(f"{' '.join(command)}: {ran.stderr.decode(errors='replace').strip()}")
     found, place = {}, 0

@@ -1,6 +1,6 @@
 """Mend what a kill or a full disk left in the files of DVC and git, and let one command at a time change a workspace.
 
-`dvc exp run` sets the user's changes aside in git's stash, takes HEAD off its branch, and puts both back at its end.
+`dvc exp run` sets the user's changes aside in a stash commit, takes HEAD off its branch, and puts both back at its end.
 DVC writes its lock files in place. After a kill in between, commands fail, or start from somewhere else.
 """
 
@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,24 +24,19 @@ from mnist_pipeline.provenance.dvc import parse_lock
 from mnist_pipeline.provenance.git import git_lines, run_git
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
-DVC_FILES = Path(".dvc/tmp")
-STASH = "refs/stash"
-STASH_SECONDS = 10
-"""DVC stashes the user's changes within so many seconds after it has locked the workspace."""
-
+DVC_FILES = ".dvc/tmp"
 CHANGING = {"repro", "run", "apply", "checkout", "commit", "pull", "save"}
 """Commands of DVC that change the workspace."""
+
+STASH, QUEUED = "refs/stash", "refs/exps/stash"
+MARKS = {name: f"refs/exps/exec/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE")}
+STASH_SECONDS = 10
+"""DVC stashes the user's changes within so many seconds after it has locked the workspace."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong.
-
-    Attributes:
-        problem: in a sentence.
-        remedy: what to do, or what ``fix`` does.
-        fix: mends it, without a loss; None: that is left to the user.
-    """
+    """What is wrong, in a sentence; what to do, or what ``fix`` does; what mends it without a loss, if anything."""
 
     problem: str
     remedy: str
@@ -69,11 +65,8 @@ def exclusive(repository: Path, what: str, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone(repository: Path, name: str) -> Iterator[list[str]]:
-    """Work in a repository as the only command that changes it; mend first what a kill left.
-
-    Yields:
-        What was mended, a line each.
+def alone(repository: Path, name: str) -> Iterator[None]:
+    """Work in a repository as the only command that changes it; first mend what a kill left, and say so.
 
     Raises:
         PipelineError: another command of this package or of DVC works there.
@@ -82,7 +75,9 @@ def alone(repository: Path, name: str) -> Iterator[list[str]]:
         for words in at_work(repository):
             if "queue-worker" not in words and CHANGING & set(words):
                 raise PipelineError(f"dvc is at work here ({' '.join(words[-3:])}); wait for its end")
-        yield mend(repository)
+        for line in mend(repository):
+            print(f"{name}: {line}", file=sys.stderr)
+        yield
 
 
 def at_work(repository: Path) -> list[list[str]]:
@@ -91,9 +86,8 @@ def at_work(repository: Path) -> list[list[str]]:
     own = {each.pid for each in (psutil.Process(), *psutil.Process().parents())}
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = [Path(word).name for word in process.info["cmdline"] or ()]
-        folder = Path(process.info["cwd"] or "/")
-        if process.pid not in own and {"dvc", "git"} & set(words[:3]) and here in (folder, *folder.parents):
-            found.append(words)
+        if process.pid not in own and {"dvc", "git"} & set(words[:3]):
+            found += [words] * (here in Path(process.info["cwd"] or "/", "any").parents)
     return found
 
 
@@ -112,22 +106,11 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
         for file in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
             yield Finding(f"git refuses to work, since a kill left {file}", "it is removed", file.unlink)
     locks = [repository / DVC_FILES / name for name in ("rwlock", "exps/rwlock")]
-    held = [_holders(lock) for lock in locks]  # DVC itself asks whether they run; they do until they are reaped
-    interrupted = "workspace" in (held[1] or ())
-    if interrupted:
-        yield from _set_aside(repository, STASH, int(locks[1].stat().st_mtime))
-    if branch := _left_branch(repository, interrupted):
-        yield from _set_aside(repository, "refs/exps/exec/EXEC_MERGE")
-        yield Finding(
-            f"git is on no branch, since dvc exp run was killed; it was on {branch}",
-            "back to that branch",
-            partial(_reattach, repository, branch),
-        )
-    if git_lines(repository, "for-each-ref", "refs/exps/stash"):
-        forget = partial(run_git, repository, "update-ref", "-d", "refs/exps/stash")
-        yield Finding("an experiment that was killed would run with the next one", "it is forgotten", forget)
-    for lock, holders in zip(locks, held, strict=True):
-        if lock.exists() and (holders is None or holders):
+    if stop := _experiment(repository, locks[1]):
+        problem = "dvc exp run was killed, while git was on no branch, or had your changes in a stash"
+        yield Finding(problem, "branch and changes are restored", stop)
+    for lock in locks:
+        if lock.exists() and _holders(lock) != []:  # DVC waits for a holder until it was reaped
             yield Finding(f"{lock} is left from a kill, and may stop dvc", "it is removed", lock.unlink)
     for name, is_whole in ((PARAMS, bytes.strip), (LOCK, _is_lock)):
         file = repository / name
@@ -160,47 +143,54 @@ def _restore(repository: Path, name: str) -> None:
         run_git(repository, "restore", "--source=HEAD", "--", name)
 
 
-def _set_aside(repository: Path, ref: str, after: int = 0) -> Iterator[Finding]:
-    """Find the user's changes in a stash commit of DVC, made from HEAD and not before a time, that are not back."""
-    times = git_lines(repository, "for-each-ref", "--format=%(committerdate:unix)", ref)
-    if not times or (after and not 0 <= int(times[0]) - after <= STASH_SECONDS):
-        return
-    if len(set(git_lines(repository, "rev-parse", "HEAD", f"{ref}^1"))) > 1:
-        return
-    compare = partial(git_lines, repository, "diff", "--name-only", "--no-renames")
-    names = [name for name in compare("HEAD", ref) if not name.startswith(str(DVC_FILES))]
-    changed, other = (set(compare(commit, "--", *names)) for commit in ("HEAD", ref))
-    lost, edited = sorted(other - changed), sorted(other & changed - {PARAMS})
+def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
+    """Return what puts everything back after an experiment that was killed; None: there was none."""
+    times = "--format=%(refname) %(committerdate:unix)"
+    listed = git_lines(repository, "for-each-ref", times, STASH, QUEUED, *MARKS.values())
+    refs = {ref: int(time or 0) for ref, _, time in (line.partition(" ") for line in listed)}
+    changes = MARKS["MERGE"] if MARKS["MERGE"] in refs else None
+    locked = "workspace" in (_holders(lock) or ())
+    if locked and 0 <= refs.get(STASH, 0) - int(lock.stat().st_mtime) <= STASH_SECONDS:
+        changes = STASH
+    branch = _left_branch(repository, marked=locked or bool({QUEUED, MARKS["BASELINE"]} & refs.keys()))
+    if not branch and QUEUED not in refs and changes != STASH:
+        return None
 
-    def restore() -> None:
-        if lost:
-            run_git(repository, "restore", f"--source={ref}", "--worktree", "--", *lost)
-        if ref == STASH and not edited:
-            run_git(repository, "stash", "drop", "--quiet")
+    def put_back() -> None:
+        if changes is not None:
+            _bring_back(repository, changes)
+        if branch is not None:
+            run_git(repository, "symbolic-ref", "-m", f"mnist: back to {branch}", "HEAD", f"refs/heads/{branch}")
+            run_git(repository, "reset", "--quiet")  # of what DVC staged; files stay as they are
+        for ref in (QUEUED, *MARKS.values()):  # or the next experiment would run this one, too
+            run_git(repository, "update-ref", "-d", ref)
 
-    if lost or ref == STASH:
-        remedy = f"; {', '.join(edited)} was edited since: see git stash show -p" if edited and ref == STASH else ""
-        problem = f"dvc exp run was killed while your changes of {', '.join(names)} were set aside"
-        yield Finding(problem, f"they are restored{remedy}", restore)
+    return put_back
 
 
-def _left_branch(repository: Path, interrupted: bool) -> str | None:
+def _left_branch(repository: Path, *, marked: bool) -> str | None:
     """Return the branch from which DVC took HEAD for an experiment, if HEAD is not back."""
-    head = git_lines(repository, "rev-parse", "--symbolic-full-name", "HEAD")
-    marked = interrupted or git_lines(repository, "for-each-ref", "refs/exps/exec/EXEC_BASELINE", "refs/exps/stash")
-    for line in git_lines(repository, "reflog", "show", "-5", "--format=%H %gs", "HEAD") if head == ["HEAD"] else ():
+    if git_lines(repository, "rev-parse", "--symbolic-full-name", "HEAD") != ["HEAD"]:
+        return None
+    for line in git_lines(repository, "reflog", "show", "-5", "--format=%H %gs", "HEAD"):
         commit, _, words = line.partition(" ")
         if marked and (found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words)):
             branch = git_lines(repository, "for-each-ref", "--format=%(objectname)", f"refs/heads/{found[1]}")
             return found[1] if branch == [commit] else None
         if not words.startswith("commit: dvc: commit experiment"):
-            break
-        marked = [words]
+            return None
+        marked = True
     return None
 
 
-def _reattach(repository: Path, branch: str) -> None:
-    run_git(repository, "symbolic-ref", "-m", f"mnist: back to {branch}", "HEAD", f"refs/heads/{branch}")
-    run_git(repository, "reset", "--quiet")  # of what DVC staged; files stay as they are
-    for mark in ("EXEC_BASELINE", "EXEC_MERGE", "EXEC_BRANCH"):
-        run_git(repository, "update-ref", "-d", f"refs/exps/exec/{mark}")
+def _bring_back(repository: Path, ref: str) -> None:
+    """Restore the files of a stash commit that are as in the commit from which it was made; drop it if that was all."""
+    compare = partial(git_lines, repository, "diff", "--name-only", "--no-renames")
+    names = [name for name in compare(f"{ref}^1", ref) if not name.startswith(DVC_FILES)]
+    if not names:
+        return
+    changed, other = (set(compare(commit, "--", *names)) for commit in (f"{ref}^1", ref))
+    if lost := sorted(other - changed):
+        run_git(repository, "restore", f"--source={ref}", "--worktree", "--", *lost)
+    if ref == STASH and not other & changed - {PARAMS}:  # what was edited since stays, and the stash, too
+        run_git(repository, "stash", "drop", "--quiet")

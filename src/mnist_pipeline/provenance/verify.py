@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,8 +19,7 @@ from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import is_running
 from mnist_pipeline.core.hardware import describe_machine, differences, supports_portable
 from mnist_pipeline.core.yaml import flatten
-from mnist_pipeline.provenance.child import run_child
-from mnist_pipeline.provenance.dvc import parse_lock
+from mnist_pipeline.provenance.dvc import parse_lock, watch_dvc
 from mnist_pipeline.provenance.git import read_file, run_git
 from mnist_pipeline.provenance.paths import LOCK, MACHINE
 
@@ -180,11 +180,11 @@ def _run_pipeline(clone: Path, temporary: Path, *, quiet: bool) -> float:
         "DVC_SITE_CACHE_DIR": str(temporary / "site-cache"),
     }
     # --force: stages whose outputs are in git would otherwise be found up to date and never run.
-    command = [sys.executable, "-m", "dvc", "repro", "--force"]
     started = time.monotonic()
-    ran = run_child(command, clone, environment=environment, shown=not quiet)
+    output = subprocess.PIPE if quiet else None
+    ran = watch_dvc(clone, "repro", "--force", env=environment, stdout=output, stderr=output)
     if ran.returncode:
-        end = f":\n{ran.stderr.decode(errors='replace')[-2000:]}" if quiet else ""
+        end = f":\n{(ran.stderr or '')[-2000:]}" if quiet else ""
         raise PipelineError(f"the pipeline failed in the clone (dvc repro ended with {ran.returncode}){end}")
     return time.monotonic() - started
 
