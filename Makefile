@@ -14,7 +14,7 @@ help: ## List the targets
 
 .PHONY: repro
 repro: $(READY) ## Run the whole pipeline on real MNIST (what is up to date is not run again)
-	@find .dvc/tmp -name rwlock -empty -delete 2> /dev/null || true # DVC refuses to start after a kill that left it empty
+	@$(RUN) mnist doctor --fix --quick # what a kill left: DVC would refuse to start
 	$(RUN) dvc repro
 
 .PHONY: test
@@ -22,8 +22,12 @@ test: $(READY) ## Run the tests: offline, on synthetic data
 	$(RUN) pytest
 
 .PHONY: test-slow
-test-slow: $(READY) ## Run the checks that take minutes: 50 kills, full disks, runs at once
+test-slow: $(READY) ## Run the checks that take minutes
 	$(RUN) pytest -n 0 -m slow
+
+.PHONY: torture
+torture: $(READY) ## Run every command under kills, full disks, flipped bits and more, into docs/reliability.md (takes an hour)
+	$(RUN) python -m tests.torture --write
 
 .PHONY: verify
 verify: $(READY) ## Run the whole pipeline in a clone of HEAD and compare every hash

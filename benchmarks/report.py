@@ -79,6 +79,7 @@ def figures_table(found: dict[str, Any]) -> str:
         lines.append(
             f"| `mnist verify`: seconds | ≤ 120 | {result['seconds']:.0f}, {outcome}, {result['files']} files |"
         )
+    lines += shared_lines(found)
     lines += picture_lines(found)
     lines += outlier_lines(found)
     lines += contender_lines(found)
@@ -160,6 +161,16 @@ def experiment_lines(found: dict[str, Any]) -> list[str]:
         f"{spread(column(runs, 'seconds'), 1)}; {spread(column(runs, 'cpu_seconds'), 1)}; "
         f"{spread(column(runs, 'first_line'), 1)} |",
         f"| seconds of it by stage | | {shares} |",
+    ]
+
+
+def shared_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about a machine that others use, too."""
+    return [
+        f"| training time of `{name}`, fast numerics: with one busy process beside it to alone | ≤ 2.2 "
+        f"| {median_ratio(seconds['neighbour'], seconds['alone'])} |"
+        for name, seconds in found.get("shared_machine", {}).items()
+        if name != "environment"
     ]
 
 

@@ -274,6 +274,26 @@ def numerics() -> dict[str, Any]:
     return {"portable": [pair[0] for pair in pairs], "fast": [pair[1] for pair in pairs]}
 
 
+def shared_machine() -> dict[str, Any]:
+    """Training of two presets with fast numerics, alone and beside a process that keeps one core busy, alternating."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    found: dict[str, Any] = {}
+    for name in ("mlp-10s", "cnn-10s"):
+        overrides = dict(ladder.presets[name].overrides) | {"runtime.numerics": "fast"}
+        found[name] = {"alone": [], "neighbour": []}
+        for _ in range(REPEATS):
+            for kind, seconds in found[name].items():
+                busy = [sys.executable, "-c", "while True: pass"][: 3 * (kind == "neighbour")]
+                # A session of its own, as that of another user: the kernel shares the cores among sessions.
+                neighbour = subprocess.Popen(busy or ["true"], start_new_session=True)
+                try:
+                    seconds.append(train_and_evaluate(overrides)["training_seconds"])
+                finally:
+                    neighbour.kill()
+                    neighbour.wait()
+    return found
+
+
 def verification() -> dict[str, Any]:
     """`mnist verify`: the whole pipeline in a clone of HEAD, compared with dvc.lock."""
     with folder() as here:
@@ -445,6 +465,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         queue_cost,
         runs_table,
         shards,
+        shared_machine,
         tutorial,
         twenty_runs,
         verdicts,

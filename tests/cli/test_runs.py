@@ -169,6 +169,22 @@ def test_runs_of_other_code_say_so(experiments: Experiments, capsys: pytest.Capt
     assert "epochs=3 (and code)" in printed(capsys)[1]
 
 
+def test_settings_that_were_committed_without_a_run_are_not_those_of_the_results(
+    experiments: Experiments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = files_of(experiments.folder, range(30), {"train.epochs": 20})
+    stage = {
+        "outs": [{"path": "metrics/test_details.json", "md5": "0" * 32}],
+        "params": {"params.yaml": {"train.epochs": 10}},
+    }
+    files["dvc.lock"] = yaml.safe_dump({"stages": {"evaluate": stage}})
+    experiments._commit("refs/heads/main", files, f"from {experiments.base}\n")
+    experiments.add("adam", range(10), {"model.optimizer": "adam"})
+    lines = printed(capsys)
+    assert "0.9400" not in lines[2]
+    assert "HEAD failed: params.yaml was edited after the run: train.epochs is 20, its results are of" in lines[-2]
+
+
 def test_failed_runs_of_the_queue_have_their_settings_and_the_reason(
     experiments: Experiments, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,7 +232,7 @@ def test_the_page_needs_no_network_and_shows_text_as_text(
     assert printed(capsys, "--md")[:3] == [
         "| name | changed | validation | test | vs best |",
         "|---|---|---|---|---|",
-        '| odd | optimizer=<img src="x">@NOTES@ | 0.9800 ± 0.0128 | 0.9000 | best |',
+        '| odd | optimizer=\\<img src="x">@NOTES@ | 0.9800 ± 0.0128 | 0.9000 | best |',
     ]
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from mnist_pipeline.core import numerics
-from mnist_pipeline.core.numerics import ONE_THREAD, PORTABLE_ENVIRONMENT, Threads
+from mnist_pipeline.core.numerics import ONE_THREAD, PORTABLE_ENVIRONMENT, WAITING, Threads
 
 
 @pytest.fixture
@@ -28,11 +28,16 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["fast", "mixed"])
-def test_fast_and_mixed_set_nothing(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_fast_and_mixed_set_only_how_threads_wait(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setitem(sys.modules, "numpy", sys)
     numerics.configure(name)
-    assert environment == {"OMP_NUM_THREADS": "8"}
+    assert environment == {"OMP_NUM_THREADS": "8", **WAITING}
     assert numerics.threads.number == 1
+    environment["GOMP_SPINCOUNT"] = "7"  # the user's own choice
+    numerics.configure(name)
+    assert environment["GOMP_SPINCOUNT"] == "7"
 
 
 @pytest.mark.parametrize(("wanted", "number"), [("8", 8), ("1", 1), ("0", 3), ("4,2", 3), ("", 3)])
@@ -44,7 +49,7 @@ def test_libraries_get_one_thread_and_we_as_many_as_are_wanted_or_as_there_are_c
     environment["OMP_NUM_THREADS"] = wanted
     numerics.configure(name, shards)
     assert numerics.threads.number == number
-    assert environment == (PORTABLE_ENVIRONMENT if name == "portable" else ONE_THREAD)
+    assert environment == (PORTABLE_ENVIRONMENT if name == "portable" else ONE_THREAD) | WAITING
 
 
 @pytest.mark.parametrize("imported", ["numpy", "torch", "numpy and torch"])
@@ -53,7 +58,7 @@ def test_portable_must_come_first(environment: dict[str, str], monkeypatch: pyte
         monkeypatch.setitem(sys.modules, name, sys)
     with pytest.raises(RuntimeError, match=f"^{imported} imported before numerics.configure$"):
         numerics.configure("portable")
-    assert environment == {"OMP_NUM_THREADS": "8"}
+    assert environment == {"OMP_NUM_THREADS": "8", **WAITING}
 
 
 def test_another_name_is_refused() -> None:
@@ -68,7 +73,7 @@ def test_portable_warns_where_the_bits_may_differ(
     monkeypatch.setattr(numerics, "supports_portable", lambda: supported)
     numerics.configure("portable")
     assert ("numerics: not x86-64 Linux with AVX2" in capsys.readouterr().err) is not supported
-    assert environment == PORTABLE_ENVIRONMENT
+    assert environment == PORTABLE_ENVIRONMENT | WAITING
 
 
 @pytest.mark.parametrize("supported", [True, False])
@@ -131,12 +136,12 @@ print(json.dumps({
 
 
 def test_portable_sets_its_variables_alone_and_they_reach_torch_and_numpy() -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in PORTABLE_ENVIRONMENT}
+    environment = {name: value for name, value in os.environ.items() if name not in {*PORTABLE_ENVIRONMENT, *WAITING}}
     environment |= {"OMP_NUM_THREADS": "8", "ATEN_CPU_CAPABILITY": "avx512"}
     ran = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")  # no library warns of a value that it does not know
     found = json.loads(ran.stdout)
-    assert found["after"] == found["before"] | PORTABLE_ENVIRONMENT
+    assert found["after"] == found["before"] | WAITING | PORTABLE_ENVIRONMENT
     assert found["imported"] == []
     assert set(found["threads"]) == {1}
     assert found["capability"] in {"DEFAULT", "AVX2"}  # at most AVX2

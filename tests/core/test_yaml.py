@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,14 @@ def test_words_and_numbers_are_those_of_yaml_1_2(raw: str, value: Any) -> None:
     assert type(found) is type(value)
 
 
+BOMB = "a: &a {k: 1}\n" + "".join(
+    f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n" for before, name in pairwise("abcdefghij")
+)
+
 # id: the file, the message after its path
 FILES = {
+    "merges of merges": (BOMB.encode(), "must be YAML; its aliases stand for more than 100,000 values"),
+    "a list in itself": (b"a: &a [*a]\n", "must be YAML; its aliases stand for more than 100,000 values"),
     "empty": (b"", "must be sections with keys below them, was NoneType"),
     "a list": (b"- train\n", "must be sections with keys below them, was list"),
     "two documents": (b"a: 1\n---\nb: 1\n", "must be YAML; "),
@@ -49,6 +56,11 @@ def test_what_is_not_yaml_of_sections_is_refused(tmp_path: Path, content: bytes,
     with pytest.raises(PipelineError) as caught:
         read_yaml(path)
     assert str(caught.value).startswith(f"{path}: {problem}")
+
+
+@pytest.mark.parametrize("text", ["a: &x {b: 1}\nc: {<<: *x, d: 2}\n", "# 2 * 3\na: {b: 1}\nc: {b: 1, d: '*'}\n"])
+def test_a_few_aliases_and_asterisks_are_read(text: str) -> None:
+    assert parse_yaml(text, "text")["c"]["b"] == 1
 
 
 def test_a_key_that_occurs_twice_is_named_with_its_line() -> None:

@@ -59,6 +59,14 @@ def problems_of(path: Path, schema: Schema = SCHEMA, chunk_bytes: int = MEBIBYTE
     return [line[2:] for line in listed]
 
 
+@pytest.mark.parametrize("cell", [b".", b'"', b"1", b"1e", b"-. "])
+def test_a_first_line_of_a_megabyte_is_read_in_linear_time(path: Path, cell: bytes) -> None:
+    """In quadratic time, this would take hours."""
+    path.write_bytes(cell * (MEBIBYTE // len(cell)) + b"x\n" + VALID)
+    with pytest.raises(PipelineError):
+        read(path)
+
+
 def bad_cell(row: int, column: int, found: str) -> str:
     """What the reader says of a cell; ``column`` counts from 1."""
     name, limit = ("label", 9) if column == 1 else (f"pixel {column - 1}", 255)

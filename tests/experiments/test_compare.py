@@ -96,8 +96,8 @@ def test_text_and_markdown_say_the_same(capsys: pytest.CaptureFixture[str]) -> N
     main(["compare", "base-*,other-code", "good-*", "--md"])
     markdown, warning = capsys.readouterr()
     assert markdown.startswith("### `base-*,other-code` → `good-*`")
-    assert "| good-* | 3 | 0.9633 ± 0.0033 |\n" in markdown
-    assert "good-* is better than base-*,other-code." in markdown
+    assert "| good-\\* | 3 | 0.9633 ± 0.0033 |\n" in markdown
+    assert "good-\\* is better than base-\\*,other-code." in markdown
     assert "fixes" not in markdown
     assert warning == "mnist compare: warning: of other code than base-0: other-code\n"
 

@@ -113,7 +113,8 @@ def test_settings_that_were_edited_after_the_run_are_not_those_of_its_results(tm
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock))
     assert load(tmp_path, "workspace").runs[0].params["train.epochs"] == 3
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"train": {"epochs": 20, "seed": 0}, "plot": 2}))
-    with pytest.raises(
-        PipelineError, match=r"edited after the run: train\.epochs is 20, its results are of 3; run dvc"
-    ):
-        load(tmp_path, "workspace")
+    commit_all(tmp_path)
+    for name in ("workspace", "HEAD"):
+        message = rf"^{name}: params\.yaml was edited after the run: train\.epochs is 20, its results are of 3; run dvc"
+        with pytest.raises(PipelineError, match=message):
+            load(tmp_path, name)

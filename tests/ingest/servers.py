@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -125,5 +126,18 @@ def trickling(status: int, pause: float = 0.02, location: str | None = None) -> 
         while not exchange.server.closing.wait(pause):
             exchange.wfile.write(b"x")
             exchange.wfile.flush()
+
+    return answer
+
+
+def dripping(text: bytes, pause: float = 0.02) -> Answer:
+    """A text again and again, a byte at a time, instead of an answer or within one: never done."""
+
+    def answer(exchange: Exchange) -> None:
+        for place in itertools.count():
+            if exchange.server.closing.wait(pause):
+                return
+            start = place % len(text)
+            exchange.wfile.write(text[start : start + 1])
 
     return answer

@@ -17,7 +17,7 @@ import trustme
 
 from mnist_pipeline.core.errors import SourceError
 from mnist_pipeline.ingest.download import Limits, download
-from tests.ingest.servers import Answer, in_turn, raw, redirect, reply, serving, silent, trickling
+from tests.ingest.servers import Answer, dripping, in_turn, raw, redirect, reply, serving, silent, trickling
 
 CONTENT = np.random.default_rng(0).bytes(200_000)  # more than is read at once
 LIMITS = Limits(timeout=10, retries=2, min_rate=0, max_bytes=1_000_000)
@@ -67,6 +67,9 @@ def refusal(url: str, limits: Limits = LIMITS) -> str:
         (in_turn(reply(500), reply(404)), LIMITS, "HTTP 404", 2),
         (silent, HASTY, "no answer within 0.3 s (2 attempts)", 2),
         (trickling(200, pause=60), replace(HASTY, retries=0), "no data for 0.3 s", 1),
+        (dripping(b"HTTP/1.1 200 OK\r\nX-More: and more\r\n"), replace(HASTY, retries=0), "no answer within 0.6 s", 1),
+        (dripping(b"HTTP/1.1 100 Continue\r\n\r\n", 1e-3), replace(HASTY, retries=0), "no answer within 0.6 s", 1),
+        (dripping(CHUNKED + b"5;" + b"x" * 60_000, 1e-4), replace(HASTY, retries=0), "no answer within 0.6 s", 1),
         (trickling(200), STEADY, "too slow: 0.0 kB/s, fetch.min_kilobytes_per_second is 1", 1),
         (trickling(302, location="/again"), STEADY, "redirects", 6),
         (raw(b"\x00\x01\x02 no HTTP at all\r\n\r\n"), LIMITS, "the connection broke", 3),

@@ -44,6 +44,8 @@ def test_npm_is_run_without_scripts_and_within_the_limits(stub_npm: Path, tmp_pa
         ('touch "$6/a.tgz" "$6/b.tgz"', "npm pack wrote 2 tarballs, must write one"),
         ('touch "$6/a.tgz"', "its tarball is truncated"),
         ("exec sleep 60", "npm pack took over 0.3 s"),
+        ("printf '\\377' >&2; exit 1", "npm pack failed: \N{REPLACEMENT CHARACTER}"),
+        ('mkdir "$6/a.tgz"', "npm pack failed: [Errno 21] Is a directory"),
         ("echo >&2; echo 'npm error: broken' >&2; exit 1", "npm pack failed: npm error: broken"),
         ("echo '[]'; echo broken >&2; exit 1", "npm pack failed: broken"),
         ("""echo '{"error": {"summary": ""}}'; exit 1""", "npm pack failed: it gave no reason"),
@@ -57,6 +59,12 @@ def test_what_went_wrong_is_named(script: str, reason: str, stub_npm: Path, monk
     with pytest.raises(SourceError) as caught:
         files_of_package("x@1.0.0", ["labels"], LIMITS)
     assert reason in str(caught.value)
+
+
+def test_an_npm_that_is_no_program_is_one_source_that_failed(stub_npm: Path) -> None:
+    stub_npm.write_text("no program")
+    with pytest.raises(SourceError, match=r"^npm pack failed: \[Errno 8\] Exec format error"):
+        files_of_package("x@1.0.0", ["labels"], LIMITS)
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")

@@ -13,9 +13,12 @@ import pytest
 
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.ladder import queue
-from mnist_pipeline.ladder.queue import Outcome, check_ready, finished, run_all, seconds_of
+from mnist_pipeline.ladder import done, queue
+from mnist_pipeline.ladder.done import check_ready, finished
+from mnist_pipeline.ladder.queue import Outcome, run_all, seconds_of
 from mnist_pipeline.ladder.spec import Ladder, Run, load_ladder
+from mnist_pipeline.provenance.dvc import cached_output
+from mnist_pipeline.provenance.recovery import exclusive
 from tests.ladder.runs import make_ladder
 from tests.repository import ROWS, Repository, git, make_experiment, make_quick_repository
 
@@ -147,6 +150,7 @@ def run_fake(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> RunFake
     (repository.path / "queue.json").write_text("[]")
     for name, seconds in (("POLL_SECONDS", 0.0), ("STATUS_SECONDS", 0.0), ("LOST_AFTER_SECONDS", 0.1)):
         monkeypatch.setattr(queue, name, seconds)
+    monkeypatch.setattr(queue, "done_with", lambda _, __, runs, commit: dict.fromkeys(runs, commit))
 
     def run(names: list[str], tasks: list[list[str]]) -> tuple[list[Outcome], list[str]]:
         (repository.path / "queue.json").write_text(json.dumps(tasks))
@@ -162,21 +166,67 @@ def test_queued_runs_are_waited_for_and_running_ones_without_a_worker_are_run_ag
     outcomes, calls = run_fake(["base", "longer"], tasks)
     assert sorted(outcome.run.name for outcome in outcomes if outcome.commit) == ["base-0", "longer-0"]
     assert "queue kill --force a2" in calls
-    assert calls.count("exp run --queue --name") == 1
+    assert calls.count("exp run --queue --force") == 1
 
 
 def test_a_run_is_queued_again_while_a_worker_holds_the_lock_of_dvc(repository: Repository, run_fake: RunFake) -> None:
     (repository.path / "busy").touch()
     (outcome,), calls = run_fake(["base"], [])
     assert outcome.commit is not None
-    assert calls.count("exp run --queue --name") == 2
+    assert calls.count("exp run --queue --force") == 2
 
 
 def test_workers_that_end_are_started_again_a_few_times(run_fake: RunFake) -> None:
     (outcome,), calls = run_fake(["lost"], [])
     assert outcome.commit is None
     assert "it left the queue without a result" in outcome.log
-    assert calls.count("queue start --jobs 2") == 1 + queue.MOST_RESTARTS
+    assert calls.count("queue start --jobs 1") == 1 + queue.MOST_RESTARTS
+
+
+def test_a_run_of_other_settings_is_no_result(run_fake: RunFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "done_with", done.done_with)  # the experiment of the fake has the params of HEAD
+    (outcome,), _ = run_fake(["base"], [])
+    assert outcome.commit is None
+    assert outcome.log == "it ran with other code, data or settings than the last commit has"
+
+
+def test_settings_that_change_while_runs_are_queued_stop_it(
+    repository: Repository, run_fake: RunFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_one = queue._queue
+
+    def edit_and_queue(*arguments: Any) -> None:
+        queue_one(*arguments)
+        (repository.path / "params.yaml").write_text("edited")
+
+    monkeypatch.setattr(queue, "_queue", edit_and_queue)
+    with pytest.raises(PipelineError, match=r"uncommitted changes; commit or stash params\.yaml"):
+        run_fake(["base", "longer"], [])
+    assert (repository.path / "calls.txt").read_text().count("exp run") == 1
+
+
+def test_one_ladder_runs_at_a_time(repository: Repository, run_fake: RunFake) -> None:
+    with (
+        exclusive(repository.path, "ladder", "mnist ladder run"),
+        pytest.raises(PipelineError, match=r"^mnist ladder run \(process \d+\) is at work here; wait for its end"),
+    ):
+        run_fake(["base"], [])
+
+
+def test_what_dvc_gc_removed_is_run_again(repository: Repository) -> None:
+    runs, (commit,) = [RUN], commits_of(repository, RUN.name)
+    assert finished(repository.path, load(repository), runs) == {RUN: commit}
+    cached_output(repository.path, commit, "models/steps.csv").unlink()
+    assert finished(repository.path, load(repository), runs) == {}
+
+
+@pytest.mark.parametrize("place", ["shallow", "grün", "100%"])
+def test_a_place_where_dvc_loses_runs_is_refused(repository: Repository, tmp_path: Path, place: str) -> None:
+    clone = tmp_path / place
+    depth = ["--depth", "1"] if place == "shallow" else []
+    git(tmp_path, "clone", "-q", *depth, f"file://{repository.path}", str(clone))
+    with pytest.raises(PipelineError, match=r"^DVC's queue loses runs in "):
+        check_ready(clone)
 
 
 @pytest.mark.usefixtures("run_fake")

@@ -17,7 +17,8 @@ from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.provenance import dvc, reset
 from tests.repository import Repository, git, make_quick_repository, name_experiment
 
-LOCK = yaml.safe_dump({"stages": {"train": {"outs": [{"path": "metrics/train.json"}, {"path": "models/steps.csv"}]}}})
+OUTS = [{"path": path, "md5": "0" * 32} for path in ("metrics/train.json", "models/steps.csv")]
+LOCK = yaml.safe_dump({"stages": {"train": {"outs": OUTS}}})
 NOTHING = "Nothing to reset: settings and results are those of the last commit.\n"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -102,9 +104,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 def test_a_clone_is_run_and_compared_with_what_is_committed(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "supports_portable", lambda: False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    running = tmp_path / f"mnist-verify-{os.getpid()}-abc"
+    for folder in (running, tmp_path / "mnist-verify-4194303-abc" / "clone"):  # the second: of a call that was killed
+        folder.mkdir(parents=True)
     (repository.path / "rows.txt").write_text("not committed")
     result = verify(repository.path, quiet=True)
     assert result.commit == git(repository.path, "rev-parse", "HEAD")
@@ -117,6 +123,7 @@ def test_a_clone_is_run_and_compared_with_what_is_committed(
     assert not result.passed
     assert any(line.startswith("cpu: Another when recorded, ") for line in result.environment)
     assert 0 < result.seconds < 60
+    assert [*tmp_path.iterdir()] == [running]
 
 
 def test_what_cannot_be_verified_is_named(repository: Repository, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def run(_: argparse.Namespace) -> None:
         checked = f"{PARAMS}, {paths.DATA_FILES} and {LADDER} are valid"
     try:
         lock = parse_lock(Path(paths.LOCK).read_bytes(), paths.LOCK)
-        check_was_run(flatten(read_yaml(PARAMS)), lock, paths.DATA_SUMMARY)
+        check_was_run(flatten(read_yaml(PARAMS)), lock, paths.DATA_SUMMARY, "workspace")
         summary = json.loads(Path(paths.DATA_SUMMARY).read_bytes())
     except (OSError, ValueError, PipelineError):
         print(f"{checked}. Whether {PARAMS} fits the data is unknown; run dvc repro validate first.")

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.statistics import wilson_interval
-from mnist_pipeline.core.tables import markdown_table, text_table
+from mnist_pipeline.core.tables import escaped, markdown_table, text_table
 from mnist_pipeline.experiments.compare import ClassChange, Comparison, compare
 from mnist_pipeline.experiments.runs import WORKSPACE, Group, load_group
 from mnist_pipeline.experiments.scores import SCORES, Score, column_score
@@ -216,6 +216,8 @@ def as_text(result: Comparison) -> str:
 
 def as_markdown(result: Comparison) -> str:
     """Return a comparison for a pull request."""
-    title = f"### `{result.before.name}` → `{result.after.name}`"
-    blocks = [markdown_table(rows) for rows in _tables(result)]
-    return "\n\n".join([title, blocks[0], conclusion(result).replace("\n", "  \n"), *blocks[1:]])
+    before, after = (group.name.replace("`", "'") for group in (result.before, result.after))
+    title = f"### `{before}` → `{after}`"
+    blocks = [markdown_table([list(map(escaped, row)) for row in rows]) for rows in _tables(result)]
+    lines = map(escaped, conclusion(result).split("\n"))
+    return "\n\n".join([title, blocks[0], "  \n".join(lines), *blocks[1:]])

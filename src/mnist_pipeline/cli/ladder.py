@@ -161,7 +161,8 @@ def _adopt() -> None:
 def _run(rungs: list[str], seeds: int | None, jobs: int) -> None:
     from tqdm import tqdm
 
-    from mnist_pipeline.ladder.queue import check_ready, finished, run_all
+    from mnist_pipeline.ladder.done import check_ready, finished
+    from mnist_pipeline.ladder.queue import run_all
     from mnist_pipeline.ladder.spec import load_ladder
 
     here = Path.cwd()

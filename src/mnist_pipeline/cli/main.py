@@ -13,6 +13,7 @@ COMMANDS = {
     "audit": "print what is suspect about the data, or correct it",
     "check": "check params.yaml and experiments.yaml; run nothing",
     "compare": "compare two runs: is one better, and on which images",
+    "doctor": "check outputs, cache and git; mend what is damaged",
     "ladder": "run the improvements of experiments.yaml; report them",
     "predict": "classify photos of digits",
     "preset": "train with settings chosen for a given time",
@@ -21,8 +22,11 @@ COMMANDS = {
     "verify": "prove that a fresh clone gives the committed results",
     "watch": "show live what runs, what is queued, what failed",
 }
-"""Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``. Heavy libraries are imported where they
-are used, so that ``mnist --help`` answers at once."""
+"""Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``, or an object of one. Heavy libraries are
+imported where they are used, so that ``mnist --help`` answers at once."""
+
+MODULES = {"doctor": "workspace", "reset": "workspace"}
+"""The module of a command that has none of its name."""
 
 
 def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
@@ -35,7 +39,8 @@ def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.Argument
         if name not in details:
             commands.add_parser(name, help=summary)
             continue
-        module = importlib.import_module(f"mnist_pipeline.cli.{name}")
+        module = importlib.import_module(f"mnist_pipeline.cli.{MODULES.get(name, name)}")
+        module = getattr(module, name) if name in MODULES else module
         command = commands.add_parser(name, help=summary, description=module.DESCRIPTION)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.errors import PipelineError, printable
 from mnist_pipeline.provenance import paths
 
 if TYPE_CHECKING:
@@ -181,11 +181,6 @@ def _describe_digit(title: str, digit: Digit) -> str:
     for name, probability in zip(names, digit.probabilities, strict=True):
         lines.append(f"  {name:>{width}} {100 * probability:5.1f} % {_bar(probability)}".rstrip())
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """Return a text with control characters and bytes that are no text escaped, as they could rewrite the terminal."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _bar(share: float) -> str:

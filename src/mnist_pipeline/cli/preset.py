@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,8 @@ def run(args: argparse.Namespace) -> None:
     """List the presets, or run one."""
     from mnist_pipeline.core.tables import text_table
     from mnist_pipeline.ladder.spec import load_ladder, settings_of
+    from mnist_pipeline.provenance.dvc import watch_dvc
+    from mnist_pipeline.provenance.recovery import alone
 
     presets = load_ladder(PRESETS, PARAMS).presets
     if args.name is None:
@@ -45,17 +46,18 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.name not in presets:
         raise PipelineError(f"unknown preset {args.name!r}; there are {', '.join(presets)}")
-    preset = presets[args.name]
-    restored = _restored_settings(preset.overrides)
-    settings = [*settings_of(restored | preset.overrides), *args.set_param]
-    command = ["dvc", "exp", "run", "-n", args.experiment or args.name, "-m", preset.title]
-    command += ["-f"] * args.force + [word for setting in settings for word in ("-S", setting)]
-    if args.dry_run:
-        print(shlex.join(command))
-        return
-    if restored:
-        print(f"mnist preset: restored from the last commit: {', '.join(restored)}", file=sys.stderr)
-    sys.exit(subprocess.run([sys.executable, "-m", *command], check=False).returncode)
+    preset, here = presets[args.name], Path.cwd()
+    with alone(here, "mnist preset"):
+        restored = _restored_settings(preset.overrides)
+        settings = [*settings_of(restored | preset.overrides), *args.set_param]
+        command = ["exp", "run", "-n", args.experiment or args.name, "-m", preset.title]
+        command += ["-f"] * args.force + [word for setting in settings for word in ("-S", setting)]
+        if args.dry_run:
+            print(shlex.join(["dvc", *command]))
+            return
+        if restored:
+            print(f"mnist preset: restored from the last commit: {', '.join(restored)}", file=sys.stderr)
+        sys.exit(watch_dvc(here, *command).returncode)
 
 
 def _restored_settings(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.errors import PipelineError, printable
 from mnist_pipeline.core.files import write_json, write_text
-from mnist_pipeline.core.tables import markdown_table, text_table
+from mnist_pipeline.core.tables import escaped, markdown_table, text_table
 from mnist_pipeline.core.yaml import describe_changes
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
 from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, queue_and_failures
@@ -136,7 +136,8 @@ def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStat
     header = [title for title, _ in columns]
     cells = [[text(row) for _, text in columns] for row in rows]
     if args.md:
-        print("\n\n".join([markdown_table([header, *cells]), *notes]))
+        escaped_cells = [list(map(escaped, row)) for row in cells]
+        print("\n\n".join([markdown_table([header, *escaped_cells]), *map(escaped, notes)]))
     elif args.html is not None:
         from mnist_pipeline.experiments.page import table_page
 
@@ -146,7 +147,7 @@ def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStat
     else:
         width = shutil.get_terminal_size((10_000, 24)).columns  # a file or a pipe gets everything
         print(text_table(_fitted([header, *cells], width)))
-        print("\n".join(["", *(textwrap.fill(note, min(width, 100)) for note in notes)]))
+        print("\n".join(["", *(textwrap.fill(printable(note), min(width, 100)) for note in notes)]))
 
 
 def _fitted(rows: list[list[str]], width: int) -> list[list[str]]:

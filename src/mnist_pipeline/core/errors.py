@@ -14,7 +14,13 @@ from __future__ import annotations
 
 
 class PipelineError(Exception):
-    """A problem with the input, the settings or the machine. ``core/program.py`` turns it into a message."""
+    """A problem with the input, the settings or the machine. ``core/program.py`` turns it into a message.
+
+    Its text may quote a file or a server, and is printable: control characters could rewrite the terminal.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class SourceError(PipelineError):
@@ -27,3 +33,8 @@ class TransientError(SourceError):
 
 class RevisionError(PipelineError):
     """A name stands for no commit, or a commit has no such file."""
+
+
+def printable(text: str) -> str:
+    """Return a text with control characters and bytes that are no text escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

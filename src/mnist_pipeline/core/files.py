@@ -49,11 +49,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary files for ``path`` whose process was killed."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        import psutil  # where it is needed: 20 ms
-
         process = leftover.suffixes[-2].removeprefix(".")
-        if process.isdigit() and not psutil.pid_exists(int(process)):
+        if process.isdigit() and not is_running(int(process)):
             leftover.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process with this number runs; one that ended and was not yet reaped does not."""
+    import psutil  # where it is needed: 20 ms
+
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:
@@ -110,6 +118,12 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file, by which DVC knows it, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _rounded(value: Any) -> Any:

@@ -8,7 +8,8 @@
 - MKL's COMPATIBLE mode, the only one that Intel promises to agree across vendors;
 - no AVX-512 in NumPy and OpenBLAS.
 
-``fast`` leaves the choice to every library: the same bits on the same machine only. ``mixed`` does so, too, and trains
+``fast`` leaves the choice to every library: the same bits on the same machine only. Threads that wait for each other
+sleep soon instead of spinning, so that a busy neighbour does not stop them. ``mixed`` does so, too, and trains
 in mixed precision where the CPU has instructions for bfloat16 (Micikevicius et al. 2018): matrix products in bfloat16,
 summed in float32, take a fraction of the time. Weights and predictions stay float32.
 
@@ -45,6 +46,9 @@ PORTABLE_ENVIRONMENT = ONE_THREAD | {
 
 # Of malloc.h: M_TRIM_THRESHOLD, how much freed memory is kept; M_MMAP_THRESHOLD, the largest piece, at its limit.
 MEMORY_OPTIONS = {-1: 1 << 30, -3: 1 << 25}
+
+WAITING = {"GOMP_SPINCOUNT": "1000"}
+"""How often threads of GNU OpenMP, which PyTorch's wheels use, look before they sleep; 300,000 times by default."""
 
 
 class Threads:
@@ -104,6 +108,8 @@ def configure(numerics: str, shards: int = 1) -> None:
     if numerics not in ("portable", "fast", "mixed"):
         raise ValueError(f"numerics must be 'portable', 'fast' or 'mixed', was {numerics!r}")
     _keep_freed_memory()
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
     if numerics != "portable" and shards == 1:
         return
     if too_early := [name for name in ("numpy", "torch") if name in sys.modules]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import md5_of
 from mnist_pipeline.core.progress import reported
 
 _watched: dict[Path, object] = {}
@@ -39,14 +43,34 @@ def parse_flags(description: str | None, flags: Mapping[str, str]) -> argparse.N
     args = parser.parse_args()
     inputs = [name for name, text in flags.items() if name == "params" or text.startswith("in:")]
     _watched.update({path: _state(path) for name in inputs for path in [getattr(args, name.replace("-", "_"))]})
+    if "DVC_STAGE" in os.environ:
+        _check_against_lock(Path("dvc.lock"))
     return args
+
+
+def _check_against_lock(lock: Path) -> None:
+    """Check what this stage reads against the hashes of the stages that made it: DVC goes by a file's size and time.
+
+    Arrays and models are left to their reader, which checks the SHA-256 inside.
+
+    Raises:
+        PipelineError: a file has other content than the stage before wrote.
+    """
+    from mnist_pipeline.core.yaml import read_yaml
+
+    stages = read_yaml(lock).get("stages", {}) if lock.exists() else {}
+    for out in (out for stage in stages.values() for out in stage.get("outs", [])):
+        path = Path(out["path"])
+        if path in _watched and path.suffix != ".safetensors" and path.is_file() and md5_of(path) != out["md5"]:
+            raise PipelineError(f"{path} is not what {lock} records: damaged, or edited; mnist doctor says which")
 
 
 def run_stage(main: Callable[[], None]) -> None:
     """Run the script of a stage, and report its progress; see ``run_program``.
 
     If its code or an input changes meanwhile, the stage fails at its end: DVC would record the new hashes with the
-    results of the old content (https://github.com/treeverse/dvc/issues/11058).
+    results of the old content (https://github.com/treeverse/dvc/issues/11058). Below DVC, this is the last thing that
+    the process does, so that DVC hashes its inputs a moment later.
     """
     script, package = Path(sys.argv[0]), Path(__file__).parents[1]
     _watched.clear()
@@ -55,11 +79,16 @@ def run_stage(main: Callable[[], None]) -> None:
     def checked() -> None:
         with reported(script.stem):
             main()
+            sys.stdout.flush()
+            if "DVC_STAGE" in os.environ:
+                atexit._run_exitfuncs()
             if changed := [str(path) for path, before in _watched.items() if _state(path) != before]:
                 raise PipelineError(
                     f"{', '.join(changed[:5])} changed while the stage ran, so that its results belong to neither "
                     "version; run `dvc repro` again"
                 )
+        if "DVC_STAGE" in os.environ:
+            os._exit(0)  # libraries take up to a second to go away
 
     try:
         run_program(script.stem, checked, "run `dvc repro` to continue")
@@ -85,7 +114,8 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
     """Run ``main`` and turn what stops it into a message and an exit status.
 
     A ``PipelineError`` or ``OSError`` gives "name: message" and status 1, Ctrl-C gives status 130, and a closed pipe
-    (``mnist runs | head``) ends without a message. Any other exception is a bug and keeps its traceback.
+    (``mnist runs | head``) ends without a message. SIGTERM and SIGHUP count as Ctrl-C, for what cleans up. What the
+    terminal's encoding lacks is escaped. Any other exception is a bug and keeps its traceback.
 
     Args:
         name: of the stage or command.
@@ -93,6 +123,12 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
         after_interrupt: what to do after Ctrl-C.
     """
     gc.set_threshold(700, 10, 1000)  # fewer full collections: with PyTorch, they and the last one take a second
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, signal.default_int_handler)
     try:
         main()
         sys.stdout.flush()

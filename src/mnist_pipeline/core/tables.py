@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from mnist_pipeline.core.errors import printable
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a line for each row, with every column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Return a line for each row, with every column as wide as its widest cell; control characters are escaped."""
+    shown = [list(map(printable, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
     )
+
+
+def escaped(text: str) -> str:
+    """Return a text that Markdown shows as it is: names and settings of others may hold HTML or links."""
+    return re.sub(r"([\\`*\[<])", r"\\\1", printable(text))
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from mnist_pipeline.core.files import sha256_of
-from mnist_pipeline.core.tables import markdown_table
+from mnist_pipeline.core.tables import escaped, markdown_table
 from mnist_pipeline.params.data import DataFiles
 from mnist_pipeline.params.overrides import used_settings
 from mnist_pipeline.params.schema import Params
@@ -122,7 +122,7 @@ def _data(params: Params, data_files: DataFiles, results: Results) -> str:
         f"{source}\n\n"
         f"{train['rows']:,} training rows, of which {results.train['validation_rows']:,} are the validation set; "
         f"{test['rows']:,} test rows, {also or 'none'} of them with an image that is also a training image. "
-        f"Classes: {', '.join(data_files.format_of(params.data.dataset).classes)}."
+        f"Classes: {escaped(', '.join(data_files.format_of(params.data.dataset).classes))}."
     )
 
 
@@ -142,7 +142,7 @@ def _results(results: Results) -> str:
             interval = f"{part['low']:.4f} to {part['high']:.4f}"
             rows.append((words, f"{part['accuracy']:.4f} ({interval}; {part['rows']:,} images)"))
     measures = markdown_table([("metric", "test set"), *rows])
-    by_class = [(each["class"], *(f"{float(each[name]):.4f}" for name in SHARES)) for each in results.classes]
+    by_class = [(escaped(each["class"]), *(f"{float(each[name]):.4f}" for name in SHARES)) for each in results.classes]
     validated = "There was no validation set." if validation is None else f"Validation accuracy: {validation:.4f}."
     return f"{measures}\n\n{validated}\n\n{markdown_table([('class', *SHARES), *by_class])}"
 

@@ -13,7 +13,7 @@ import numpy as np
 from mnist_pipeline.core.files import read_csv
 from mnist_pipeline.experiments.overview import Entry, Row
 from mnist_pipeline.experiments.significance import LEVEL, Estimate, Scores, compare_scores, holm
-from mnist_pipeline.provenance.dvc import cached_file
+from mnist_pipeline.provenance.dvc import cached_file, checked
 
 BEST, WITHIN_NOISE, WORSE = "best", "within noise", "worse"
 OTHER_SAMPLES, TOO_FEW_SEEDS = "other samples", "too few seeds"
@@ -60,8 +60,8 @@ def _answers(repository: Path, entry: Entry) -> Answers | None:
     path = cached_file(repository, entry.predictions)
     if not entry.predictions or not path.exists():
         return None
-    table = read_csv(path, {"actual": str, "predicted": str})
-    samples = hashlib.sha256("\n".join(table["actual"].tolist()).encode()).hexdigest()
+    table = read_csv(checked(path), {"actual": str, "predicted": str})
+    samples = hashlib.sha256("\n".join(table["actual"]).encode()).hexdigest()
     return samples, (table["actual"] == table["predicted"]).to_numpy().astype(np.float64)
 
 

@@ -7,17 +7,17 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.statistics import wilson_interval
 from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml
-from mnist_pipeline.experiments.runs import SEED
-from mnist_pipeline.provenance.dvc import Task
+from mnist_pipeline.experiments.runs import SEED, check_was_run
+from mnist_pipeline.provenance.dvc import Task, stages_of
 from mnist_pipeline.provenance.git import list_experiments, read_objects, resolve
 from mnist_pipeline.provenance.paths import LOCK, PACKAGES, PARAMS
 
@@ -132,7 +132,14 @@ def load_entries(repository: Path, sources: Sources) -> list[Entry]:
     """Read all experiments, the newest first, then the last commit as ``HEAD``."""
     head = resolve(repository, "HEAD")
     wanted = [(each.name, each.commit, each.base, "") for each in list_experiments(repository)]
-    return _read_entries(repository, sources, [*wanted, ("HEAD", head, head, "")])
+    *experiments, last = _read_entries(repository, sources, [*wanted, ("HEAD", head, head, "")])
+    try:  # DVC commits experiments itself; only here can settings be committed without a run
+        check_was_run(last.params, stages_of(repository, head), sources.test[0], last.name)
+    except RevisionError:  # it has no dvc.lock
+        pass
+    except PipelineError as error:
+        last = replace(last, validation=None, test=None, failure=str(error).partition(": ")[2])
+    return [*experiments, last]
 
 
 def load_failures(repository: Path, sources: Sources, reasons: Mapping[Task, str]) -> list[Entry]:

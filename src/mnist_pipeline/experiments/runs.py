@@ -127,8 +127,7 @@ def load_run(repository: Path, name: str, path: str, types: Mapping[str, type]) 
     if recorded and recorded != hashlib.md5(content, usedforsecurity=False).hexdigest():
         raise PipelineError(f"{name}: its {path} is not what {LOCK} records; run dvc repro there")
     params = _params(repository, commit, name)
-    if commit is None:
-        check_was_run(params, lock, path)
+    check_was_run(params, lock, path, name)
     deps = _hashes(stage, "deps")
     made = [_hashes(each, "deps") for each in lock.values()]
     code = {each: md5 for deps in made for each, md5 in deps.items() if each.startswith(("src/", "stages/"))}
@@ -144,21 +143,21 @@ def load_run(repository: Path, name: str, path: str, types: Mapping[str, type]) 
     )
 
 
-def check_was_run(params: Mapping[str, Any], lock: Mapping[str, Any], path: str) -> None:
-    """Raise a ``PipelineError`` if the workspace has other settings than its file ``path`` was made with."""
+def check_was_run(params: Mapping[str, Any], lock: Mapping[str, Any], path: str, name: str) -> None:
+    """Raise a ``PipelineError`` if the settings of a run are not those that its file ``path`` was made with."""
     made_with: dict[str, Any] = {}
     pending, done = [path], set[str]()
     while pending:
         wanted = pending.pop()
-        for name, stage in lock.items():
-            if name not in done and wanted in _hashes(stage, "outs"):
-                done.add(name)
+        for each, stage in lock.items():
+            if each not in done and wanted in _hashes(stage, "outs"):
+                done.add(each)
                 pending += _hashes(stage, "deps")
                 made_with |= flatten(stage.get("params", {}).get(PARAMS, {}))
     for key, value in made_with.items():
         if key in params and params[key] != value:
             raise PipelineError(
-                f"{WORKSPACE}: {PARAMS} was edited after the run: {key} is {params[key]!r}, its results are of "
+                f"{name}: {PARAMS} was edited after the run: {key} is {params[key]!r}, its results are of "
                 f"{value!r}; run dvc repro, or restore {PARAMS}"
             )
 

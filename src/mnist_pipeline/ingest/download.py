@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import BinaryIO
@@ -42,7 +44,7 @@ class Limits:
 
 
 def download(url: str, file: BinaryIO, limits: Limits) -> None:
-    """Download a file.
+    """Download a file, in the main thread.
 
     Args:
         url: an https address, or an http address of this machine.
@@ -100,7 +102,9 @@ def _is_this_machine(host: str) -> bool:
 
 def _attempt(url: str, file: BinaryIO, limits: Limits) -> None:
     try:
-        with _SecureSession() as session, session.get(url, headers=HEADERS, stream=True, timeout=limits.timeout) as got:
+        with _SecureSession() as session, ExitStack() as stack:
+            with _within(2 * limits.timeout):
+                got = stack.enter_context(session.get(url, headers=HEADERS, stream=True, timeout=limits.timeout))
             if got.status_code in RETRY_STATUS:
                 raise TransientError(f"HTTP {got.status_code} {got.reason}")
             if got.status_code != 200:
@@ -118,6 +122,21 @@ def _attempt(url: str, file: BinaryIO, limits: Limits) -> None:
         raise TransientError(f"the connection broke: {_root_message(error)}") from None
 
 
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raise a ``TransientError`` after so many seconds: the time-out of a socket begins again with every byte."""
+
+    def expire(*_: object) -> None:
+        raise TransientError(f"no answer within {seconds:g} s")
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _save(response: requests.Response, file: BinaryIO, limits: Limits) -> None:
     stated = response.headers.get("Content-Length", "")
     total = int(stated) if stated.isdecimal() else None
@@ -126,7 +145,7 @@ def _save(response: requests.Response, file: BinaryIO, limits: Limits) -> None:
     received = 0
     name = (parse_url(str(response.url)).path or "").rpartition("/")[2]
     with tqdm(total=total, unit="B", unit_scale=True, desc=name, disable=None) as progress:
-        for data in _steady(_arriving(response), limits):
+        for data in _steady(_arriving(response, limits), limits):
             received += len(data)
             if received > limits.max_bytes:
                 raise SourceError(f"too large: over the {limits.max_bytes} bytes that fetch.max_megabytes allows")
@@ -136,9 +155,13 @@ def _save(response: requests.Response, file: BinaryIO, limits: Limits) -> None:
         raise TransientError(f"cut off after {received} of {total} bytes")
 
 
-def _arriving(response: requests.Response) -> Iterator[bytes]:
+def _arriving(response: requests.Response, limits: Limits) -> Iterator[bytes]:
     """Yield the bytes as soon as any arrive; ``iter_content`` would wait until a chunk is full."""
-    while data := response.raw.read1(CHUNK_BYTES, decode_content=False):
+    while True:
+        with _within(2 * limits.timeout):
+            data = response.raw.read1(CHUNK_BYTES, decode_content=False)
+        if not data:
+            return
         yield data
 
 

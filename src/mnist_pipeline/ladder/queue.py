@@ -1,4 +1,4 @@
-"""The runs of the ladder as DVC experiments: which are done, and DVC's queue to run the others."""
+"""Run what is not done of the ladder through DVC's queue."""
 
 from __future__ import annotations
 
@@ -10,24 +10,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.yaml import flatten
+from mnist_pipeline.core.files import write_json
+from mnist_pipeline.ladder.done import check_ready, done_with
 from mnist_pipeline.ladder.spec import Ladder, Run
-from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_status, run_dvc, stages_of
-from mnist_pipeline.provenance.git import (
-    changed_files,
-    commits_by_name,
-    list_experiments,
-    object_hashes,
-    resolve,
-    run_git,
-)
-from mnist_pipeline.provenance.paths import CORRECTIONS, PARAMS, is_data
-
-DECISIVE_STAGES = ("train", "evaluate")
-"""The stages whose inputs say whether an experiment is still a result of its run."""
+from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_status, run_dvc
+from mnist_pipeline.provenance.git import commits_by_name, list_experiments, resolve, run_git
+from mnist_pipeline.provenance.recovery import alone, exclusive
 
 SECONDS_FOLDER = Path(".scratch/ladder")
 """Where the training time of each run is kept, outside git."""
@@ -57,81 +47,27 @@ class Outcome:
     log: str = ""
 
 
-def check_ready(repository: Path) -> None:
-    """Check that new experiments will be of the commit, and that they find the data.
-
-    Raises:
-        PipelineError: a tracked file has changes, or the data was never prepared here.
-    """
-    if changed := changed_files(repository):
-        raise PipelineError(f"an experiment would include uncommitted changes; commit or stash {', '.join(changed)}")
-    for out in stages_of(repository, resolve(repository, "HEAD"))["validate"]["outs"]:
-        if not Path(repository, out["path"]).exists():
-            raise PipelineError(f"{out['path']} is missing, and each experiment would make it again; run dvc repro")
-
-
-def finished(repository: Path, ladder: Ladder, runs: list[Run]) -> dict[Run, str]:
-    """Find the experiments that are results of runs: of their name, with the code, data and params of HEAD.
-
-    Returns:
-        The commit of each such run.
-    """
-    head = resolve(repository, "HEAD")
-    stages = stages_of(repository, head)
-    paths = sorted({dep["path"] for name in DECISIVE_STAGES for dep in stages[name]["deps"]} - {CORRECTIONS})
-    code = object_hashes(repository, head, paths)
-    if changed_files(repository, *code):
-        return {}
-    known = commits_by_name(repository)
-    found = {}
-    for run in runs:
-        wanted = ladder.params_of(run).model_dump(mode="json", exclude_unset=True)  # what params.yaml has
-        for commit in known.get(run.name, []):
-            if object_hashes(repository, commit, paths) == code and _stands(repository, commit, stages, wanted):
-                found[run] = commit
-                break
-    return found
-
-
-def _stands(repository: Path, commit: str, stages: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether an experiment has the data of ``stages`` and the wanted params."""
-    locked = stages_of(repository, commit)
-    for name in DECISIVE_STAGES:
-        if name not in locked:
-            return False
-        if _data(stages[name]) != _data(locked[name]):
-            return False
-        used = flatten(locked[name].get("params", {}).get(PARAMS, {}))
-        if any(value != flatten(wanted).get(key) for key, value in used.items()):
-            return False
-    return True
-
-
-def _data(stage: dict[str, Any]) -> dict[str, str]:
-    return {dep["path"]: dep["md5"] for dep in stage["deps"] if is_data(dep["path"])}
-
-
 def run_all(repository: Path, ladder: Ladder, runs: list[Run], jobs: int) -> Iterator[Outcome]:
     """Run experiments through DVC's queue and yield each outcome as it comes.
 
     Runs that are in the queue already, from a call that was interrupted, are waited for and not queued again. When an
     experiment is done, older ones of its name are removed.
+
+    Raises:
+        PipelineError: another call waits for the queue, or a tracked file was changed before all runs were queued.
     """
-    status = queue_status(repository)
-    if not status.workers:
-        for task in status.with_state("Running"):  # their process is gone, as after a power cut
-            run_dvc(repository, "queue", "kill", "--force", task.id)
-        status = queue_status(repository)
-    watch = _Watch(repository, runs, jobs, status)
-    waiting = {task.name for task in [*status.with_state("Running"), *status.with_state("Queued")]}
-    for number, run in enumerate(runs, start=1):
-        if run.name not in waiting:
-            _queue(repository, ladder, run)
-        if number in (jobs, len(runs)):  # the first start at once: queueing a hundred takes a minute
-            _start_workers(repository, jobs)
-    while watch.left:
-        time.sleep(POLL_SECONDS)
-        yield from watch.ended()
+    with exclusive(repository, "ladder", "mnist ladder run"):
+        with alone(repository, "mnist ladder run"):
+            status = queue_status(repository)
+            if not status.workers:
+                for task in status.with_state("Running"):  # their process is gone, as after a power cut
+                    run_dvc(repository, "queue", "kill", "--force", task.id)
+                status = queue_status(repository)
+            watch = _Watch(repository, ladder, runs, min(jobs, len(runs)), status)
+            watch.fill_queue(status)
+        while watch.left:
+            time.sleep(POLL_SECONDS)
+            yield from watch.ended()
 
 
 class _Watch:
@@ -141,15 +77,25 @@ class _Watch:
         left: the runs that have not ended, by name.
     """
 
-    def __init__(self, repository: Path, runs: list[Run], jobs: int, status: QueueStatus) -> None:
+    def __init__(self, repository: Path, ladder: Ladder, runs: list[Run], jobs: int, status: QueueStatus) -> None:
         self.left = {run.name: run for run in runs}
-        self._repository = repository
-        self._jobs = jobs
+        self._repository, self._ladder, self._jobs = repository, ladder, jobs
+        self._head = resolve(repository, "HEAD")
         self._before = {commit for commits in commits_by_name(repository).values() for commit in commits}
         self._failed_before = {task.id for task in status.with_state("Failed")}
         self._asked = time.monotonic()
         self._idle_since: float | None = None
         self._restarts = 0
+
+    def fill_queue(self, status: QueueStatus) -> None:
+        """Queue the runs that are not in it, and start workers."""
+        waiting = {task.name for task in [*status.with_state("Running"), *status.with_state("Queued")]}
+        for number, run in enumerate(self.left.values(), start=1):
+            if run.name not in waiting:
+                check_ready(self._repository)
+                _queue(self._repository, self._ladder, run)
+            if number in (self._jobs, len(self.left)):  # the first start at once: queueing a hundred takes a minute
+                _start_workers(self._repository, self._jobs)
 
     def ended(self) -> Iterator[Outcome]:
         """Yield the runs that ended since the last call."""
@@ -162,9 +108,12 @@ class _Watch:
         status = queue_status(self._repository)
         tasks = {task.name: task for task in status.with_state("Success")}
         for name, commit in new.items():
+            run = self.left.pop(name)
+            if done_with(self._repository, self._ladder, [run], self._head).get(run) != commit:
+                yield Outcome(run, None, None, "it ran with other code, data or settings than the last commit has")
+                continue
             _remove_others(self._repository, name, commit)
-            seconds = _keep_seconds(self._repository, tasks.get(name), commit)
-            yield Outcome(self.left.pop(name), commit, seconds)
+            yield Outcome(run, commit, _keep_seconds(self._repository, tasks.get(name), commit))
         for task in status.with_state("Failed"):
             if task.id not in self._failed_before and task.name in self.left:
                 yield Outcome(self.left.pop(task.name), None, None, _log_end(self._repository, task))
@@ -195,7 +144,7 @@ def _queue(repository: Path, ladder: Ladder, run: Run) -> None:
     message = f"{rung.title} (seed {run.seed}): {rung.why}"
     for attempt in range(1, MOST_ATTEMPTS + 1):
         try:
-            run_dvc(repository, "exp", "run", "--queue", "--name", run.name, "--message", message, *settings)
+            run_dvc(repository, "exp", "run", "--queue", "--force", "--name", run.name, "--message", message, *settings)
             return
         except PipelineError as error:
             if "is busy" not in str(error) or attempt == MOST_ATTEMPTS:  # a worker holds DVC's lock for a moment
@@ -223,16 +172,16 @@ def _keep_seconds(repository: Path, task: Task | None, commit: str) -> float | N
     found = re.findall(r"^train: \d+ epochs in ([0-9.]+) s\b", _log(repository, task), re.MULTILINE)
     if not found:
         return None
-    folder = repository / SECONDS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{commit}.json").write_text(json.dumps({"seconds": float(found[-1])}), "utf-8")
+    write_json(repository / SECONDS_FOLDER / f"{commit}.json", {"seconds": float(found[-1])})
     return float(found[-1])
 
 
 def seconds_of(repository: Path, commit: str) -> float | None:
     """Return how long an experiment trained here; None if unknown."""
-    path = repository / SECONDS_FOLDER / f"{commit}.json"
-    return float(json.loads(path.read_text("utf-8"))["seconds"]) if path.exists() else None
+    try:
+        return float(json.loads((repository / SECONDS_FOLDER / f"{commit}.json").read_bytes())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _log(repository: Path, task: Task | None) -> str:

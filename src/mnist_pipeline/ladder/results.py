@@ -14,7 +14,8 @@ import pandas as pd
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import DECIMALS, read_csv, write_csv
-from mnist_pipeline.ladder.queue import DECISIVE_STAGES, finished, seconds_of
+from mnist_pipeline.ladder.done import DECISIVE_STAGES, finished
+from mnist_pipeline.ladder.queue import seconds_of
 from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import cached_output, stages_of
 from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file

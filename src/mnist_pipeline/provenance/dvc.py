@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
-from mnist_pipeline.core.files import write_text
+from mnist_pipeline.core.files import md5_of, write_text
 from mnist_pipeline.core.yaml import parse_yaml
 from mnist_pipeline.provenance.git import EXPERIMENTS, read_file, run_git
 from mnist_pipeline.provenance.paths import LOCK
 
 REASONS = Path(".scratch/queue")
 """Where the reasons of failed runs are kept: DVC takes half a second to print a log."""
+PATIENCE = 20
+"""Seconds that dvc has to put things back before it is killed."""
 
 
 def run_dvc(repository: Path, *arguments: str) -> str:
@@ -28,10 +33,32 @@ def run_dvc(repository: Path, *arguments: str) -> str:
         PipelineError: dvc failed; the message is its own.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
-    ran = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=repository, capture_output=True, text=True, errors="replace", check=False)
     if ran.returncode:
         raise PipelineError(f"dvc {' '.join(arguments[:2])}: {(ran.stderr or ran.stdout).strip()}")
     return ran.stdout
+
+
+def watch_dvc(repository: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run dvc to its end. If this process is ended meanwhile, dvc gets Ctrl-C, after which it puts things back.
+
+    Args:
+        repository: where it runs.
+        arguments: of dvc.
+        options: of ``subprocess.Popen``.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    with subprocess.Popen(command, cwd=repository, start_new_session=True, text=True, **options) as process:
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, signal.SIGINT)
+                process.wait(PATIENCE)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def parse_lock(text: str | bytes, name: str) -> dict[str, Any]:
@@ -72,12 +99,23 @@ def cached_file(repository: Path, md5: str) -> Path:
     return _cache_folder(repository) / md5[:2] / md5[2:]
 
 
+def checked(cached: Path) -> Path:
+    """Return a file of DVC's cache if its content has the MD5 that is its name; DVC itself does not look.
+
+    Raises:
+        PipelineError: it has another.
+    """
+    if md5_of(cached) != cached.parent.name + cached.name:
+        raise PipelineError(f"{cached}: this file of DVC's cache is damaged; delete it, then dvc pull or dvc repro")
+    return cached
+
+
 def cached_output(repository: Path, commit: str, path: str) -> Path:
     """Return where DVC's cache has an output as it was in a commit.
 
     Raises:
         RevisionError: the commit has no dvc.lock, or no such output.
-        PipelineError: the file is not in the cache.
+        PipelineError: the file is not in the cache, or damaged.
     """
     outs = [out for stage in stages_of(repository, commit).values() for out in stage.get("outs", [])]
     hashes = [out["md5"] for out in outs if out["path"] == path]
@@ -88,7 +126,7 @@ def cached_output(repository: Path, commit: str, path: str) -> Path:
         raise PipelineError(
             f"{path} of commit {commit[:10]} is not in DVC's cache; check that commit out and run dvc pull or dvc repro"
         )
-    return cached
+    return checked(cached)
 
 
 def read_output(repository: Path, commit: str, path: str) -> bytes:
@@ -157,7 +195,7 @@ def queue_and_failures(repository: Path) -> tuple[QueueStatus, dict[Task, str]]:
 def failure_reason(repository: Path, task: Task) -> str:
     """Return why a task of the queue failed: the last line of its log that is not DVC's own."""
     try:
-        lines = [line.strip() for line in run_dvc(repository, "queue", "logs", task.id).splitlines()]
+        lines = [line.strip() for line in run_dvc(repository, "queue", "logs", task.id).split("\n")]
     except PipelineError:
         lines = []  # it failed before its first stage
     own = ("> ", "Running stage", "Reproducing experiment", "ERROR: failed to reproduce", "Stage '")
@@ -169,7 +207,7 @@ def parse_queue_status(text: str) -> QueueStatus:
     """Parse what `dvc queue status` prints: a table, then a line about the workers."""
     tasks: list[Task] = []
     header = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("Task"):
             header = line
         elif not line.strip():

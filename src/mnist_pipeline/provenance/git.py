@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ def run_git(repository: Path, *arguments: str) -> bytes:
     return ran.stdout
 
 
+def git_lines(repository: Path, *arguments: str) -> list[str]:
+    """Run git and return the lines that it printed. Names may hold what Python, but not git, takes for a line's end."""
+    return [line for line in os.fsdecode(run_git(repository, *arguments)).split("\n") if line]
+
+
 @dataclass(frozen=True)
 class Experiment:
     """An experiment of DVC: its name, its commit, and the ref that keeps the commit."""
@@ -43,7 +49,7 @@ def list_experiments(repository: Path) -> list[Experiment]:
     """List all experiments of DVC, the newest first."""
     form = "--format=%(objectname) %(refname)"
     found = []
-    for line in run_git(repository, "for-each-ref", "--sort=-committerdate", form, EXPERIMENTS).decode().splitlines():
+    for line in git_lines(repository, "for-each-ref", "--sort=-committerdate", form, EXPERIMENTS):
         commit, ref = line.split(" ", 1)
         parts = ref.split("/")
         if len(parts) == 5 and len(parts[2]) == 2:  # refs/exps/xx/yyyy.../name; others are DVC's own stashes
@@ -89,8 +95,8 @@ def resolve(repository: Path, name: str) -> str:
     try:
         return run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
     except RevisionError:
-        branches = run_git(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").decode()
-    close = difflib.get_close_matches(name, [*known, *branches.split()], n=3)
+        branches = git_lines(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+    close = difflib.get_close_matches(name, [*known, *branches], n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "; see dvc exp list and git branch"
     raise RevisionError(f"{name!r} is neither an experiment nor a git revision{hint}")
 
@@ -142,5 +148,5 @@ def object_hashes(repository: Path, commit: str, paths: list[str]) -> dict[str, 
 
 def changed_files(repository: Path, *paths: str) -> list[str]:
     """List the tracked files, of all or below ``paths``, whose changes are not committed."""
-    listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--", *paths).decode()
-    return [line[3:] for line in listed.splitlines()]
+    listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z", "--", *paths)
+    return [line[3:] for line in os.fsdecode(listed).split("\0")[:-1]]

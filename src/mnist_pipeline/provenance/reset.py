@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import md5_of
 from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml, setting_text
 from mnist_pipeline.provenance.dvc import cached_file, run_dvc, stages_of
-from mnist_pipeline.provenance.git import changed_files, object_hashes, read_file, resolve, run_git
+from mnist_pipeline.provenance.git import changed_files, git_lines, object_hashes, read_file, resolve, run_git
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
 SHOWN = 3
@@ -80,8 +80,8 @@ def _unkept(repository: Path, paths: Sequence[str]) -> list[str]:
         fields, path = line.split("\t", 1)
         contents[path].add(fields.split()[1])
     without = [f"--exclude=refs/exps/{name}/*" for name in ("celery", "exec")]  # DVC's own, which it removes again
-    listed = run_git(repository, "rev-list", "--objects", "--full-history", *without, "--all", "HEAD", "--", *paths)
-    kept = {line.split(" ", 1)[0] for line in listed.decode().splitlines()}
+    listed = git_lines(repository, "rev-list", "--objects", "--full-history", *without, "--all", "HEAD", "--", *paths)
+    kept = {line.split(" ", 1)[0] for line in listed}
     return [path for path in paths if contents[path] - kept]
 
 
@@ -97,13 +97,10 @@ def _changed_settings(repository: Path, commit: str) -> str:
 
 def _in_cache(repository: Path, path: str) -> bool:
     file = repository / path
-    if not file.is_file():
-        return False
-    with file.open("rb") as content:
-        return cached_file(repository, hashlib.file_digest(content, "md5").hexdigest()).exists()
+    return file.is_file() and cached_file(repository, md5_of(file)).exists()
 
 
-def reset(repository: Path, plan: Plan) -> None:
+def go_back(repository: Path, plan: Plan) -> None:
     """Restore what differs from the last commit.
 
     Raises:

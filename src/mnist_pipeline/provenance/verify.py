@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,15 +16,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.core.files import is_running
 from mnist_pipeline.core.hardware import describe_machine, differences, supports_portable
 from mnist_pipeline.core.yaml import flatten
-from mnist_pipeline.provenance.dvc import parse_lock
+from mnist_pipeline.provenance.dvc import parse_lock, watch_dvc
 from mnist_pipeline.provenance.git import read_file, run_git
 from mnist_pipeline.provenance.paths import LOCK, MACHINE
 
 # Where the same bits are not to be expected, metrics may differ by this much: absolute for fractions, else relative.
 ABSOLUTE_TOLERANCE = 0.005
 RELATIVE_TOLERANCE = 0.10
+
+PREFIX = "mnist-verify-"
+"""Of the temporary folder; the number of the process follows."""
 
 Kind = Literal["dep", "out"]
 
@@ -112,7 +117,9 @@ def verify(repository: Path, *, quiet: bool = False) -> Verification:
     commit = run_git(repository, "rev-parse", "HEAD").decode().strip()
     expected = _ordered(parse_lock(read_file(repository, commit, LOCK), LOCK))
     recorded = _committed_json(repository, MACHINE)
-    with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
+    for folder in leftovers():
+        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as temporary:
         clone = Path(temporary) / "clone"
         run_git(repository, "clone", "--quiet", "--no-local", str(repository), str(clone))
         seconds = _run_pipeline(clone, Path(temporary), quiet=quiet)
@@ -127,6 +134,13 @@ def verify(repository: Path, *, quiet: bool = False) -> Verification:
         metrics=metrics,
         environment=differences(recorded, describe_machine()) if recorded else [],
     )
+
+
+def leftovers() -> list[Path]:
+    """List the temporary folders of calls that were killed."""
+    folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*")
+    numbers = ((folder, folder.name.removeprefix(PREFIX).partition("-")[0]) for folder in folders)
+    return [folder for folder, number in numbers if number.isdecimal() and not is_running(int(number))]
 
 
 def compare_locks(expected: dict[str, Any], got: dict[str, Any]) -> Iterator[FileCheck]:
@@ -166,9 +180,9 @@ def _run_pipeline(clone: Path, temporary: Path, *, quiet: bool) -> float:
         "DVC_SITE_CACHE_DIR": str(temporary / "site-cache"),
     }
     # --force: stages whose outputs are in git would otherwise be found up to date and never run.
-    command = [sys.executable, "-m", "dvc", "repro", "--force"]
     started = time.monotonic()
-    ran = subprocess.run(command, cwd=clone, env=environment, capture_output=quiet, text=True, check=False)
+    output = subprocess.PIPE if quiet else None
+    ran = watch_dvc(clone, "repro", "--force", env=environment, stdout=output, stderr=output)
     if ran.returncode:
         end = f":\n{(ran.stderr or '')[-2000:]}" if quiet else ""
         raise PipelineError(f"the pipeline failed in the clone (dvc repro ended with {ran.returncode}){end}")

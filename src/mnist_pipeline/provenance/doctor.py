@@ -1,0 +1,100 @@
+"""Find damage: files that are not what dvc.lock, DVC's cache or git says, and what killed commands left lying about.
+
+Neither DVC nor git looks at the content of a file whose size and time are as they were: they miss a flipped bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from mnist_pipeline.core.files import atomic_write, md5_of
+from mnist_pipeline.provenance.dvc import cached_file, parse_lock, run_dvc
+from mnist_pipeline.provenance.git import changed_files, run_git
+from mnist_pipeline.provenance.paths import LOCK
+from mnist_pipeline.provenance.recovery import DVC_FILES, Finding, at_work
+from mnist_pipeline.provenance.verify import leftovers
+
+CHECKPOINT_DAYS = 30
+"""The age from which on a checkpoint is not expected to be used."""
+
+
+def examine(repository: Path) -> Iterator[Finding]:
+    """Find damage; reads every output, its copy in DVC's cache, and every file of git."""
+    status = json.loads(run_dvc(repository, "data", "status", "--json"))
+    changed = {*status.get("uncommitted", {}).get("modified", []), *changed_files(repository)}
+    lock = repository / LOCK
+    stages = parse_lock(lock.read_bytes(), LOCK).values() if lock.exists() else []
+    outs = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    for path, md5 in outs.items():
+        yield from _output(path, repository / path, cached_file(repository, md5), md5, noticed=path in changed)
+    if missing := [path for path in outs if not (repository / path).exists()]:
+        problem = f"{len(missing)} outputs are missing, such as {missing[0]}"
+        yield Finding(problem, "dvc checkout, dvc pull or dvc repro brings them")
+    yield from _files_of_git(repository, changed)
+    yield from _left_lying(repository)
+
+
+def _output(path: str, file: Path, cached: Path, md5: str, *, noticed: bool) -> Iterator[Finding]:
+    """Compare an output and its copy in DVC's cache with the hash in dvc.lock."""
+    found = md5_of(file) if file.is_file() else md5
+    if cached.exists() and md5_of(cached) != md5:
+        fix = partial(_copy, file, cached) if file.is_file() and found == md5 else cached.unlink
+        yield Finding(f"{path} is damaged in DVC's cache: {cached}", "it is replaced from here, or removed", fix)
+    if found != md5 and noticed:
+        yield Finding(f"{path} is not what {LOCK} says", "dvc repro makes it again, or mnist reset goes back")
+    elif found != md5:
+        fix = partial(_replace, file, cached)
+        yield Finding(f"{path} is damaged", "DVC's cache replaces it, or it is removed: run dvc repro", fix)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_write(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _replace(file: Path, cached: Path) -> None:
+    file.unlink()
+    if cached.exists():  # and whole, or it would have been removed
+        _copy(cached, file)
+
+
+def _files_of_git(repository: Path, changed: set[str]) -> Iterator[Finding]:
+    """Find files with other content than git's, where git sees no change."""
+    entries = os.fsdecode(run_git(repository, "ls-files", "--stage", "-z")).split("\0")[:-1]
+    hashes = {path: fields.split()[1] for fields, _, path in (entry.partition("\t") for entry in entries)}
+    paths = [path for path in hashes if path not in changed and (repository / path).is_file()]
+    command = ["git", "hash-object", "--stdin-paths"]
+    given = os.fsencode("\n".join(paths))
+    found = subprocess.run(command, cwd=repository, input=given, capture_output=True, check=True).stdout.decode()
+    for path, content in zip(paths, found.split(), strict=True):
+        if content != hashes[path]:
+            yield Finding(f"{path} is damaged", "git restores it", partial(_restore, repository, path))
+
+
+def _restore(repository: Path, path: str) -> None:
+    (repository / path).unlink(missing_ok=True)  # git believes that it is as it was
+    run_git(repository, "restore", "--worktree", "--", path)
+
+
+def _left_lying(repository: Path) -> Iterator[Finding]:
+    """Find what killed commands left, and checkpoints that no run will take up; train itself checks the others."""
+    left = leftovers()
+    for path in repository.glob(".scratch/train/*"):
+        if path.suffix == ".unusable" or path.stat().st_mtime < time.time() - 86_400 * CHECKPOINT_DAYS:
+            left.append(path)
+    if not at_work(repository):
+        places = (
+            f"{DVC_FILES}/exps/tmp*",
+            *(f"{name}/**/.*.tmp" for name in ("data", "metrics", "models", ".scratch")),
+        )
+        left += [path for place in places for path in repository.glob(place)]
+    for path in left:
+        remove = partial(shutil.rmtree, path) if path.is_dir() else path.unlink
+        yield Finding(f"{path} is left from a command that was killed", "it is removed", remove)

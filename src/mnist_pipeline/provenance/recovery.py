@@ -1,0 +1,196 @@
+"""Mend what a kill or a full disk left in the files of DVC and git, and let one command at a time change a workspace.
+
+`dvc exp run` sets the user's changes aside in a stash commit, takes HEAD off its branch, and puts both back at its end.
+DVC writes its lock files in place. After a kill in between, commands fail, or start from somewhere else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.provenance.dvc import parse_lock
+from mnist_pipeline.provenance.git import git_lines, run_git
+from mnist_pipeline.provenance.paths import LOCK, PARAMS
+
+DVC_FILES = ".dvc/tmp"
+CHANGING = {"repro", "run", "apply", "checkout", "commit", "pull", "save"}
+"""Commands of DVC that change the workspace."""
+
+STASH, QUEUED = "refs/stash", "refs/exps/stash"
+MARKS = {name: f"refs/exps/exec/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE")}
+STASH_SECONDS = 10
+"""DVC stashes the user's changes within so many seconds after it has locked the workspace."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong, in a sentence; what to do, or what ``fix`` does; what mends it without a loss, if anything."""
+
+    problem: str
+    remedy: str
+    fix: Callable[[], object] | None = None
+
+
+@contextmanager
+def exclusive(repository: Path, what: str, name: str) -> Iterator[None]:
+    """Hold a lock, which ends with this process, however that ends.
+
+    Raises:
+        PipelineError: another process holds it; the message has the name that it gave.
+    """
+    path = repository / DVC_FILES / f"mnist-{what}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise PipelineError(f"{file.read() or 'another command'} is at work here; wait for its end") from None
+        file.truncate(0)
+        file.write(f"{name} (process {os.getpid()})")
+        file.flush()
+        yield
+
+
+@contextmanager
+def alone(repository: Path, name: str) -> Iterator[None]:
+    """Work in a repository as the only command that changes it; first mend what a kill left, and say so.
+
+    Raises:
+        PipelineError: another command of this package or of DVC works there.
+    """
+    with exclusive(repository, "workspace", name):
+        for words in at_work(repository):
+            if "queue-worker" not in words and CHANGING & set(words):
+                raise PipelineError(f"dvc is at work here ({' '.join(words[-3:])}); wait for its end")
+        for line in mend(repository):
+            print(f"{name}: {line}", file=sys.stderr)
+        yield
+
+
+def at_work(repository: Path) -> list[list[str]]:
+    """List the processes of dvc and git that work in a repository, each as the words of its command."""
+    here, found = repository.resolve(), []
+    own = {each.pid for each in (psutil.Process(), *psutil.Process().parents())}
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = [Path(word).name for word in process.info["cmdline"] or ()]
+        if process.pid not in own and {"dvc", "git"} & set(words[:3]):
+            found += [words] * (here in Path(process.info["cwd"] or "/", "any").parents)
+    return found
+
+
+def mend(repository: Path) -> list[str]:
+    """Mend what a kill left, unless a process works there; return what was wrong, a line each."""
+    findings = [] if at_work(repository) else list(left_by_kills(repository))
+    for each in findings:
+        if each.fix is not None:
+            each.fix()
+    return [f"{each.problem}: {each.remedy}" for each in findings]
+
+
+def left_by_kills(repository: Path) -> Iterator[Finding]:
+    """Find what a kill or a full disk left, in the order in which to mend it, where no process of dvc or git works."""
+    for folder in {repository / name for name in git_lines(repository, "rev-parse", "--git-dir", "--git-common-dir")}:
+        for file in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
+            yield Finding(f"git refuses to work, since a kill left {file}", "it is removed", file.unlink)
+    locks = [repository / DVC_FILES / name for name in ("rwlock", "exps/rwlock")]
+    if stop := _experiment(repository, locks[1]):
+        problem = "dvc exp run was killed, while git was on no branch, or had your changes in a stash"
+        yield Finding(problem, "branch and changes are restored", stop)
+    for lock in locks:
+        if lock.exists() and _holders(lock) != []:  # DVC waits for a holder until it was reaped
+            yield Finding(f"{lock} is left from a kill, and may stop dvc", "it is removed", lock.unlink)
+    for name, is_whole in ((PARAMS, bytes.strip), (LOCK, _is_lock)):
+        file = repository / name
+        if file.exists() and not is_whole(file.read_bytes()):
+            restore = partial(_restore, repository, name)
+            yield Finding(f"{name} is damaged or empty", "that of the last commit is restored", restore)
+
+
+def _holders(lock: Path) -> list[str] | None:
+    """List what a lock file of DVC locks; None: it is damaged, or not there."""
+    try:
+        content = json.loads(lock.read_bytes())
+        return [*content.get("write", {}), *content.get("read", {})]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def _is_lock(content: bytes) -> bool:
+    try:
+        stages = parse_lock(content, LOCK).values()
+        entries = [entry for stage in stages for kind in ("deps", "outs") for entry in stage.get(kind, [])]
+        return all(isinstance(entry[name], str) for entry in entries for name in ("path", "md5"))
+    except (PipelineError, AttributeError, KeyError, TypeError):
+        return False
+
+
+def _restore(repository: Path, name: str) -> None:
+    (repository / name).unlink()
+    with suppress(RevisionError):  # it was never committed: dvc.lock is written again from DVC's run cache
+        run_git(repository, "restore", "--source=HEAD", "--", name)
+
+
+def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
+    """Return what puts everything back after an experiment that was killed; None: there was none."""
+    times = "--format=%(refname) %(committerdate:unix)"
+    listed = git_lines(repository, "for-each-ref", times, STASH, QUEUED, *MARKS.values())
+    refs = {ref: int(time or 0) for ref, _, time in (line.partition(" ") for line in listed)}
+    changes = MARKS["MERGE"] if MARKS["MERGE"] in refs else None
+    locked = "workspace" in (_holders(lock) or ())
+    if locked and 0 <= refs.get(STASH, 0) - int(lock.stat().st_mtime) <= STASH_SECONDS:
+        changes = STASH
+    branch = _left_branch(repository, marked=locked or bool({QUEUED, MARKS["BASELINE"]} & refs.keys()))
+    if not branch and QUEUED not in refs and changes != STASH:
+        return None
+
+    def put_back() -> None:
+        if changes is not None:
+            _bring_back(repository, changes)
+        if branch is not None:
+            run_git(repository, "symbolic-ref", "-m", f"mnist: back to {branch}", "HEAD", f"refs/heads/{branch}")
+            run_git(repository, "reset", "--quiet")  # of what DVC staged; files stay as they are
+        for ref in (QUEUED, *MARKS.values()):  # or the next experiment would run this one, too
+            run_git(repository, "update-ref", "-d", ref)
+
+    return put_back
+
+
+def _left_branch(repository: Path, *, marked: bool) -> str | None:
+    """Return the branch from which DVC took HEAD for an experiment, if HEAD is not back."""
+    if git_lines(repository, "rev-parse", "--symbolic-full-name", "HEAD") != ["HEAD"]:
+        return None
+    for line in git_lines(repository, "reflog", "show", "-5", "--format=%H %gs", "HEAD"):
+        commit, _, words = line.partition(" ")
+        if marked and (found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words)):
+            branch = git_lines(repository, "for-each-ref", "--format=%(objectname)", f"refs/heads/{found[1]}")
+            return found[1] if branch == [commit] else None
+        if not words.startswith("commit: dvc: commit experiment"):
+            return None
+        marked = True
+    return None
+
+
+def _bring_back(repository: Path, ref: str) -> None:
+    """Restore the files of a stash commit that are as in the commit from which it was made; drop it if that was all."""
+    compare = partial(git_lines, repository, "diff", "--name-only", "--no-renames")
+    names = [name for name in compare(f"{ref}^1", ref) if not name.startswith(DVC_FILES)]
+    if not names:
+        return
+    changed, other = (set(compare(commit, "--", *names)) for commit in (f"{ref}^1", ref))
+    if lost := sorted(other - changed):
+        run_git(repository, "restore", f"--source={ref}", "--worktree", "--", *lost)
+    if ref == STASH and not other & changed - {PARAMS}:  # what was edited since stays, and the stash, too
+        run_git(repository, "stash", "drop", "--quiet")

@@ -1,0 +1,160 @@
+"""What a kill leaves in the files of DVC and git is mended; what the user made is not touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.provenance.recovery import alone, mend
+from tests.repository import Repository, git
+
+LOCK = "stages:\n  train:\n    outs:\n    - {path: model, md5: abc}\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q", "-b", "main")
+    for name, text in (("params.yaml", "epochs: 3\n"), ("dvc.lock", LOCK), ("notes.txt", "old\n")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / ".gitignore").write_text(".dvc/\n")
+    Repository(tmp_path).commit("base")
+    (tmp_path / ".dvc" / "tmp" / "exps").mkdir(parents=True)
+    (tmp_path / ".dvc" / "tmp" / "rwlock").write_text("{}")
+    return tmp_path
+
+
+def write_holder(here: Path) -> None:
+    """DVC's lock of the workspace, held by a process that has ended."""
+    held = {"write": {"workspace": {"pid": 2**22 - 1, "cmd": "dvc exp run"}}}
+    (here / ".dvc" / "tmp" / "exps" / "rwlock").write_text(json.dumps(held))
+
+
+def empty_lock(here: Path) -> None:
+    (here / ".dvc" / "tmp" / "rwlock").write_bytes(b"")
+
+
+def leave_git_locks(here: Path) -> None:
+    for name in ("index.lock", "refs/heads/main.lock"):
+        (here / ".git" / name).touch()
+
+
+def leave_head(here: Path) -> None:
+    """As in the middle of an experiment, of which DVC has staged a file."""
+    git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
+    git(here, "update-ref", "refs/exps/exec/EXEC_BASELINE", "main")
+    (here / "params.yaml").write_text("epochs: 4\n")
+    git(here, "add", "params.yaml")
+
+
+def leave_stash(here: Path) -> None:
+    """As before an experiment, while the user's changes are set aside."""
+    write_holder(here)
+    (here / "notes.txt").write_text("new\n")
+    git(here, "stash", "-q")
+    git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
+
+
+def leave_merge(here: Path) -> None:
+    """As a moment later, when DVC has them in a commit of its own."""
+    leave_stash(here)
+    git(here, "update-ref", "refs/exps/exec/EXEC_MERGE", "refs/stash")
+    git(here, "stash", "drop", "-q")
+
+
+def cut_lock(here: Path) -> None:
+    (here / "dvc.lock").write_text(LOCK[:-8])
+
+
+def empty_params(here: Path) -> None:
+    (here / "params.yaml").write_bytes(b"")
+
+
+def leave_queued(here: Path) -> None:
+    git(here, "update-ref", "refs/exps/stash", "main")
+
+
+@pytest.mark.parametrize(
+    ("leave", "problem", "status"),
+    [
+        (empty_lock, "is left from a kill, and may stop dvc: it is removed", ""),
+        (leave_git_locks, "git refuses to work, since a kill left .*main.lock: it is removed", ""),
+        (leave_head, "dvc exp run was killed, .*: branch and changes are restored", "M params.yaml"),
+        (leave_stash, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
+        (leave_merge, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
+        (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
+        (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
+        (leave_queued, "dvc exp run was killed, .*: branch and changes are restored", ""),
+    ],
+)
+def test_what_a_kill_left_is_mended(here: Path, leave: Callable[[Path], None], problem: str, status: str) -> None:
+    leave(here)
+    mended = "\n".join(mend(here))
+    assert re.search(problem, mended)
+    assert git(here, "symbolic-ref", "HEAD") == "refs/heads/main"
+    assert git(here, "status", "--porcelain").strip() == status
+    assert git(here, "for-each-ref", "refs/stash", "refs/exps") == ""
+    assert mend(here) == []
+
+
+def test_what_the_user_stashed_and_checked_out_stays(here: Path) -> None:
+    (here / "notes.txt").write_text("new\n")
+    git(here, "stash", "-q")
+    write_holder(here)
+    lock = here / ".dvc" / "tmp" / "exps" / "rwlock"
+    os.utime(lock, (time.time() + 100, time.time() + 100))  # the experiment came later
+    git(here, "commit", "-q", "--allow-empty", "-m", "later")
+    git(here, "checkout", "-q", git(here, "rev-parse", "main~1"))
+    mend(here)
+    assert git(here, "stash", "list") != ""
+    assert git(here, "rev-parse", "--symbolic-full-name", "HEAD") == "HEAD"
+
+
+def test_files_that_were_edited_since_the_kill_are_left_to_the_user(here: Path) -> None:
+    leave_stash(here)
+    (here / "notes.txt").write_text("newer\n")
+    assert len(mend(here)) == 2
+    assert (here / "notes.txt").read_text() == "newer\n"
+    assert git(here, "stash", "list") != ""
+
+
+@contextmanager
+def running_dvc(here: Path, command: str) -> Iterator[None]:
+    """A process that looks like dvc at work."""
+    script = here / ".dvc" / "dvc"
+    script.write_text("import time; print(flush=True); time.sleep(60)")
+    process = subprocess.Popen([sys.executable, script, *command.split()], cwd=here, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield
+    process.kill()
+    process.communicate()
+
+
+def test_nothing_is_mended_while_dvc_works(here: Path) -> None:
+    empty_lock(here)
+    with running_dvc(here, "exp show"):
+        assert mend(here) == []
+        with alone(here, "mnist reset"):
+            assert (here / ".dvc" / "tmp" / "rwlock").read_bytes() == b""
+    with alone(here, "mnist reset"):
+        assert not (here / ".dvc" / "tmp" / "rwlock").exists()
+
+
+def test_commands_that_change_the_workspace_exclude_each_other(here: Path) -> None:
+    with running_dvc(here, "repro"), pytest.raises(PipelineError, match=r"^dvc is at work here"), alone(here, "a"):
+        pass
+    busy = pytest.raises(PipelineError, match=r"^mnist preset \(process \d+\) is at work here; wait for its end")
+    with alone(here, "mnist preset"), busy, alone(here, "mnist reset"):
+        pass
+    with alone(here, "mnist reset"):
+        pass
