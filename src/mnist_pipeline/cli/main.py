@@ -18,6 +18,7 @@ COMMANDS = {
     "reset": "go back to the last commit, without losing results that nothing keeps",
     "runs": "list all experiments: what each changed, its accuracy, and which are as good as the best",
     "verify": "prove that a fresh clone reproduces the committed results",
+    "work": "run one experiment in a clone of this machine, for clusters",
 }
 """Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``. Heavy libraries are imported where they
 are used, so that ``mnist --help`` answers at once."""

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Collect and print."""
     from mnist_pipeline.experiments.best import mark
-    from mnist_pipeline.ladder.queue import seconds_of
+    from mnist_pipeline.ladder.finished import seconds_by_commit
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
@@ -78,8 +78,9 @@ def run(args: argparse.Namespace) -> None:
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])
         raise PipelineError(f"no experiment is called {args.filter!r}; there are {names}")
+    known = seconds_by_commit(here)
     for row in rows:
-        seconds = [found for each in row.entries if (found := seconds_of(here, each.commit)) is not None]
+        seconds = [known[each.commit] for each in row.entries if each.commit in known]
         row.seconds = fmean(seconds) if seconds else None
     rows.sort(key=lambda row: (bool(row.entries[0].failure), SORTS[args.sort](row)))
     if args.json is not None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import DECIMALS, read_csv, write_csv
-from mnist_pipeline.ladder.queue import DECISIVE_STAGES, finished, seconds_of
+from mnist_pipeline.ladder.finished import DECISIVE_STAGES, finished, seconds_by_commit
 from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import cached_output, stages_of
 from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file
@@ -144,21 +144,23 @@ def results_here(repository: Path, ladder: Ladder, recorded: list[RunResult]) ->
     seconds = {(run.rung, run.seed, run.params): run.seconds for run in recorded}
     named = (name.rpartition("-") for name in commits_by_name(repository))
     runs = [Run(rung, int(seed)) for rung, _, seed in named if rung in ladder.rungs and seed.isdecimal()]
-    found = finished(repository, ladder, runs)
+    found, here = finished(repository, ladder, runs), seconds_by_commit(repository)
     return [
-        _from_experiment(repository, ladder, run, commit, seconds.get((run.rung, run.seed, ladder.digest(run))))
+        # A repetition may be on another machine, or a busy one: a time that is recorded stays.
+        _from_experiment(
+            repository, ladder, run, commit, seconds.get((run.rung, run.seed, ladder.digest(run))) or here.get(commit)
+        )
         for run, commit in found.items()
     ]
 
 
-def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, known: float | None) -> RunResult:
+def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, seconds: float | None) -> RunResult:
     training, test = (json.loads(read_file(repository, commit, path)) for path in (TRAIN_METRICS, TEST_METRICS))
     predictions = read_csv(
         read_file(repository, commit, PREDICTIONS), {"index": int, "actual": str, "predicted": str}, PREDICTIONS
     )
     wrong = tuple(predictions["index"][predictions["actual"] != predictions["predicted"]].tolist())
     early_loss, swing = _course(repository, ladder, run, commit, training["train_rows"])
-    seconds = seconds_of(repository, commit)
     return RunResult(
         rung=run.rung,
         seed=run.seed,
@@ -167,7 +169,7 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, kn
         corrected_accuracy=test.get("corrected", {}).get("accuracy"),
         validation_accuracy=training["validation_accuracy"],
         samples=len(predictions),
-        seconds=seconds if known is None else known,  # a repetition may be on another machine, or a busy one
+        seconds=seconds,
         early_loss=early_loss,
         swing=swing,
         **provenance_of(repository, commit),

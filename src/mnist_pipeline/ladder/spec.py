@@ -125,6 +125,11 @@ class Ladder:
         """Return the arguments of -S, such as ["model.loss=bce", "train.seed=3"]."""
         return settings_of(self.overrides[run.rung] | {"train.seed": run.seed})
 
+    def message(self, run: Run) -> str:
+        """Return what the commit of a run says."""
+        rung = self.rungs[run.rung]
+        return f"{rung.title} (seed {run.seed}): {rung.why}"
+
     def params_of(self, run: Run) -> Params:
         """Return the params of a run."""
         params = self.params[run.rung]
