@@ -151,14 +151,15 @@ def _adopt() -> None:
 
 def _run(rungs: list[str], seeds: int | None, options: Options) -> None:
     from mnist_pipeline.cluster.session import SUMMARY, Session
-    from mnist_pipeline.ladder.finished import finished, remove_others
+    from mnist_pipeline.ladder.results import finished_runs
     from mnist_pipeline.ladder.spec import load_ladder
+    from mnist_pipeline.provenance.finished import remove_others
 
     here = Path.cwd()
     ladder = load_ladder(LADDER, PARAMS)
     runs = ladder.runs(rungs, seeds)
     session = Session(here, options)
-    done = finished(here, ladder, runs)
+    done = finished_runs(here, ladder, runs)
     jobs = {run: session.job(run.name, ladder.settings(run), message=ladder.message(run)) for run in runs}
     left = [run for run in runs if run not in done]
     where = f"{options.jobs} at once" if not session.is_remote else f"on the workers of {options.scheduler}"
@@ -173,7 +174,8 @@ def _run(rungs: list[str], seeds: int | None, options: Options) -> None:
     session.fetch_data(each.job.name for each in courses if each.job.name not in failed)
     if failed:
         raise PipelineError(
-            f"{len(failed)} of {len(left)} failed: {', '.join(failed)}; see {SUMMARY}, and run the command again to retry"
+            f"{len(failed)} of {len(left)} failed: {', '.join(failed)}; {SUMMARY} has their logs. Run the command again "
+            "to retry"
         )
 
 

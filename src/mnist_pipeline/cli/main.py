@@ -17,6 +17,7 @@ COMMANDS = {
     "preset": "train with settings chosen for a given time",
     "reset": "go back to the last commit, without losing results that nothing keeps",
     "runs": "list all experiments: what each changed, its accuracy, and which are as good as the best",
+    "sweep": "try settings of a space, and report what is best",
     "verify": "prove that a fresh clone reproduces the committed results",
     "work": "run one experiment in a clone of this machine, for clusters",
 }

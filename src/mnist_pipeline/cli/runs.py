@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Collect and print."""
     from mnist_pipeline.experiments.best import mark
-    from mnist_pipeline.ladder.finished import seconds_by_commit
+    from mnist_pipeline.provenance.finished import seconds_by_commit
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more

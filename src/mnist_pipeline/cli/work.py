@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.provenance.paths import PARAMS
 
 if TYPE_CHECKING:
+    from mnist_pipeline.cluster.jobs import Job
     from mnist_pipeline.cluster.session import Options
 
 DESCRIPTION = (
@@ -107,12 +109,23 @@ def run(args: argparse.Namespace) -> None:
     origin = args.origin or run_git(Path.cwd(), "remote", "get-url", "origin").decode().strip()
     place = Place(origin, args.clones, args.store, args.checkpoints, args.any_numerics)
     job = Job(args.name, args.commit, tuple(args.set_param), tuple(args.target), args.message)
-    result = work(job, place, _tell, again=args.again, worker=args.worker)
+    complete = None if args.set_param or args.target else _of_ladder
+    result = work(job, place, _tell, again=args.again, worker=args.worker, complete=complete)
     if args.json:
         write_json(args.json, asdict(result))
     if result.status in ("failed", "refused", "different"):
         raise PipelineError(f"{result.name} {result.status}\n{result.log}")
     print(f"{result.name}: {result.status}, {result.commit}, by {result.worker}")
+
+
+def _of_ladder(clone: Path, job: Job) -> Job:
+    """Return a run with the settings that experiments.yaml gives it."""
+    from mnist_pipeline.ladder.spec import load_ladder
+
+    ladder = load_ladder(clone / "experiments.yaml", clone / PARAMS)
+    rung, _, seed = job.name.rpartition("-")
+    run = ladder.runs([rung], int(seed) + 1 if seed.isdecimal() else 1)[-1]
+    return replace(job, settings=tuple(ladder.settings(run)), message=job.message or ladder.message(run))
 
 
 def _tell(what: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, is_portable
+from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, differing_settings, is_portable
 from mnist_pipeline.cluster.origin import Origin, set_environment, tree_of
 from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError, RevisionError
@@ -101,6 +101,9 @@ class Session:
                 self.origin.fetch([job.ref for job in jobs if job.name == result.name])
             return describe(result)
 
+        if not jobs:
+            return []
+        self._check_names(jobs)
         with connected(self._options.scheduler, self._options.jobs) as client:
             check_alone(client, self.commit)
             with Screen(len(jobs), fetched, client.dashboard_link) as screen:
@@ -112,16 +115,31 @@ class Session:
                 finally:
                     write_summary(self.repository / SUMMARY, dispatcher.courses.values(), dispatcher.distrusted)
 
+    def _check_names(self, jobs: Iterable[Job]) -> None:
+        """Check that no experiment has the name of a run and other settings, before anything runs."""
+        here = self._here()
+        for job in jobs:
+            if job.ref in here:
+                params = parse_yaml(read_file(self.repository, here[job.ref], PARAMS), PARAMS)
+                if differing := differing_settings(params, job.settings):
+                    raise PipelineError(
+                        f"experiment {job.name} of this commit has other settings: {', '.join(differing)}; remove it "
+                        f"(dvc exp remove {job.name}), or choose another name"
+                    )
+
+    def _here(self) -> dict[str, str]:
+        """Return the commits of the experiments of this commit that are here, by ref."""
+        pattern = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}"
+        listed = run_git(self.repository, "for-each-ref", "--format=%(refname) %(objectname)", pattern).decode()
+        return dict(line.split() for line in listed.splitlines())
+
     def fetch_results(self) -> None:
         """Fetch the results of this commit that are at the origin.
 
         Raises:
             PipelineError: an experiment here has the name of one there, and other results.
         """
-        pattern = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/*"
-        there = self.origin.refs(pattern)
-        listed = run_git(self.repository, "for-each-ref", "--format=%(refname) %(objectname)", pattern[:-2])
-        here = dict(line.split() for line in listed.decode().splitlines())
+        there, here = self.origin.refs(f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/*"), self._here()
         for ref in [ref for ref, commit in there.items() if here.get(ref, commit) != commit]:
             run_git(self.repository, "fetch", "--quiet", "--no-tags", self.place.origin, ref)
             if tree_of(self.repository, there[ref]) != tree_of(self.repository, here[ref]):

@@ -41,9 +41,12 @@ TRAINED = re.compile(r"^train: \d+ epochs in ([0-9.]+) s\b", re.MULTILINE)
 RESUMED = "train: resuming"
 
 Tell = Callable[[str], None]
+Complete = Callable[[Path, Job], Job]
 
 
-def work(job: Job, place: Place, tell: Tell, *, again: bool = False, worker: str = "") -> Result:
+def work(
+    job: Job, place: Place, tell: Tell, *, again: bool = False, worker: str = "", complete: Complete | None = None
+) -> Result:
     """Run a job here, unless its result is at the origin, and publish what it gave.
 
     Args:
@@ -52,6 +55,7 @@ def work(job: Job, place: Place, tell: Tell, *, again: bool = False, worker: str
         tell: takes a few words about what happens now.
         again: run it even if its result is there, without DVC's run cache, and compare.
         worker: a name for this worker; by default that of the host.
+        complete: takes the clone and the job, and returns the job with its settings.
 
     Raises:
         PipelineError: the origin or the remote was away for too long, or the name is that of another run.
@@ -62,6 +66,7 @@ def work(job: Job, place: Place, tell: Tell, *, again: bool = False, worker: str
         os.environ[MARK] = str(clone)
         tell("checks out")
         patient(lambda: prepare(clone, place.origin, job.commit, place.store), tell)
+        job = complete(clone, job) if complete else job
         origin = Origin(clone, "origin")
         if (known := _known(origin, job)) and not again:
             return Result(job.name, "known", trailer(clone, known, WORKER), known)

@@ -1,12 +1,12 @@
-"""The runs of the ladder that are done: experiments of their name, with the code, data and params of HEAD."""
+"""The experiments that are still results: of their name, with the code, data and params that are wanted."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.yaml import flatten
-from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import stages_of
 from mnist_pipeline.provenance.git import (
     EXPERIMENTS,
@@ -20,43 +20,42 @@ from mnist_pipeline.provenance.git import (
 )
 from mnist_pipeline.provenance.paths import CORRECTIONS, PARAMS, is_data
 
-DECISIVE_STAGES = ("train", "evaluate")
-"""The stages whose inputs say whether an experiment is still a result of its run."""
 
+def finished(repository: Path, wanted: Mapping[str, dict[str, Any]], names: Collection[str]) -> dict[str, str]:
+    """Find the experiments that have the code and data of HEAD, and the wanted params.
 
-def finished(repository: Path, ladder: Ladder, runs: list[Run]) -> dict[Run, str]:
-    """Find the experiments that are results of runs: of their name, with the code, data and params of HEAD.
+    Args:
+        repository: of git.
+        wanted: the content of params.yaml that each must have, by name of the experiment.
+        names: of the stages whose inputs count.
 
     Returns:
-        The commit of each such run.
+        The commit of each, by name.
     """
     head = resolve(repository, "HEAD")
-    stages = stages_of(repository, head)
-    paths = sorted({dep["path"] for name in DECISIVE_STAGES for dep in stages[name]["deps"]} - {CORRECTIONS})
+    stages = {name: stage for name, stage in stages_of(repository, head).items() if name in names}
+    paths = sorted({dep["path"] for stage in stages.values() for dep in stage["deps"]} - {CORRECTIONS})
     code = object_hashes(repository, head, paths)
     if changed_files(repository, *code):
         return {}
     known = commits_by_name(repository)
     found = {}
-    for run in runs:
-        wanted = ladder.params_of(run).model_dump(mode="json", exclude_unset=True)  # what params.yaml has
-        for commit in known.get(run.name, []):
-            if object_hashes(repository, commit, paths) == code and _stands(repository, commit, stages, wanted):
-                found[run] = commit
+    for name, params in wanted.items():
+        for commit in known.get(name, []):
+            if object_hashes(repository, commit, paths) == code and _stands(repository, commit, stages, params):
+                found[name] = commit
                 break
     return found
 
 
 def _stands(repository: Path, commit: str, stages: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether an experiment has the data of ``stages`` and the wanted params."""
-    locked = stages_of(repository, commit)
-    for name in DECISIVE_STAGES:
-        if name not in locked:
-            return False
-        if _data(stages[name]) != _data(locked[name]):
+    locked, values = stages_of(repository, commit), flatten(wanted)
+    for name, stage in stages.items():
+        if name not in locked or _data(stage) != _data(locked[name]):
             return False
         used = flatten(locked[name].get("params", {}).get(PARAMS, {}))
-        if any(value != flatten(wanted).get(key) for key, value in used.items()):
+        if any(value != values.get(key) for key, value in used.items()):
             return False
     return True
 
