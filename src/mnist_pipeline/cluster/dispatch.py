@@ -7,6 +7,7 @@ again does what is not done.
 from __future__ import annotations
 
 import hashlib
+import logging
 import queue
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from distributed import Client, Future
 
 from mnist_pipeline.cluster.jobs import Course, Job, Place, Result
 from mnist_pipeline.cluster.origin import Origin
-from mnist_pipeline.cluster.workers import KEYS, run_here, stop_here, threads_of, words_for, workers_of
+from mnist_pipeline.cluster.workers import KEYS, run_here, stop_here, words_for, workers_of
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.provenance.git import WORKER, trailer
 
@@ -119,12 +120,13 @@ class Dispatcher:
         """Give the workers enough to do; not more, since which worker may do what can change."""
         if not self._waiting:
             return
-        present, room = workers_of(self._client), 2 * threads_of(self._client) + 2
+        present = workers_of(self._client)
+        room = 2 * sum(threads for _, threads in present.values()) + 2
         held = []
         while self._waiting and len(self._running) < room:
             task = self._waiting.popleft()
             without = task.without | self.distrusted.keys()
-            allowed = [address for address, worker in present.items() if worker not in without]
+            allowed = [address for address, (worker, _) in present.items() if worker not in without]
             if not allowed:
                 held.append(task)
                 continue
@@ -213,7 +215,7 @@ class Dispatcher:
     def _retry(self, course: Course, task: Task, result: Result) -> None:
         failures = [each for each in course.attempts if each.status == "failed"]
         without = task.without | {each.worker for each in failures if each.worker}
-        others = set(workers_of(self._client).values()) - without - self.distrusted.keys()
+        others = {worker for worker, _ in workers_of(self._client).values()} - without - self.distrusted.keys()
         local = self._place.store is not None  # the same machine would fail in the same way
         if len(failures) < MOST_FAILURES and others and not local:
             self._add(Task(task.job, task.again, without), first=True)
@@ -255,5 +257,5 @@ class Dispatcher:
         try:
             self._client.cancel(futures, force=True)
             self._client.run(stop_here, on_error="ignore")
-        except (OSError, TimeoutError, RuntimeError, ValueError):
-            pass  # the scheduler is gone, too
+        except Exception as error:  # the scheduler may be gone, too; what stopped us is what matters
+            logging.getLogger(__name__).debug("%r", error)

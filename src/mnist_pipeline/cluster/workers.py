@@ -7,12 +7,15 @@ when its standard input does, which the kernel closes when the worker ends, howe
 from __future__ import annotations
 
 import json
+import logging
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,7 @@ def connected(scheduler: str, jobs: int) -> Iterator[Client]:
     Raises:
         PipelineError: there is no scheduler at the address, or it and we do not trust each other.
     """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said here
     if scheduler == LOCAL:
         # Threads, as each run is a process anyway.
         options: dict[str, Any] = {"processes": False, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
@@ -92,6 +96,8 @@ def run_here(name: str, words: list[str]) -> dict[str, Any]:
             process.wait()
         finally:
             _running.discard(process)
+            with suppress(ProcessLookupError):  # of a run that was killed, what it had started may be left
+                os.killpg(process.pid, signal.SIGKILL)
         if path.exists():
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
             return found
@@ -113,15 +119,10 @@ def identity_of(name: object, address: str) -> str:
     return f"{name}@{host}" if isinstance(name, int) else host if name in (None, address) else str(name)
 
 
-def workers_of(client: Client) -> dict[str, str]:
-    """Return the identity of each worker, by address."""
-    found: Mapping[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: identity_of(each["name"], address) for address, each in found.items()}
-
-
-def threads_of(client: Client) -> int:
-    """Return how many runs fit on all workers at once."""
-    return sum(each["nthreads"] for each in client.scheduler_info(n_workers=-1)["workers"].values())
+def workers_of(client: Client) -> dict[str, tuple[str, int]]:
+    """Return the identity of each worker and how many runs it takes at once, by address; none without a scheduler."""
+    found: Mapping[str, Any] = client.scheduler_info(n_workers=-1).get("workers", {})
+    return {address: (identity_of(each["name"], address), each["nthreads"]) for address, each in found.items()}
 
 
 def check_alone(client: Client, commit: str) -> None:
