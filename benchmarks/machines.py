@@ -66,7 +66,8 @@ if sys.argv[1] == "validate":
     write("data/prepared/train.txt", Path("rows.txt").read_text())
 elif sys.argv[1] == "train":
     time.sleep(float(os.environ.get("STUB_SECONDS", "1")))
-    write("models/steps.csv", "step,loss\\n" + "".join(f"{i},{train['seed'] + wrong + 1 / i}\\n" for i in range(1, 999)))
+    write("models/steps.csv", "step,loss\\n" + "".join(
+        f"{i},{train['seed'] + wrong + 1 / i}\\n" for i in range(1, 999)))
     write("metrics/train.json", json.dumps({"train_rows": 256, "validation_accuracy": 0.5}))
     print(f"train: {train['epochs']} epochs in 2.5 s")
 else:
@@ -155,7 +156,9 @@ class Machines:
             f"ssh -i {folder / 'user'} -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
             "-o LogLevel=ERROR -o ConnectTimeout=5 -o ServerAliveInterval=3 -o ServerAliveCountMax=3"
         )
-        os.environ |= {f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        os.environ |= {
+            f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
         os.environ |= {
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "20",
@@ -210,7 +213,7 @@ class Machines:
     def processes(self, name: str) -> list[psutil.Process]:
         """The processes of the scheduler or a worker, without the loop that starts it; those of runs, too."""
         with suppress(psutil.Error):
-            return psutil.Process(self._loops[name].pid).children(recursive=True)
+            return list(psutil.Process(self._loops[name].pid).children(recursive=True))
         return []
 
     def stop(self, name: str) -> None:
@@ -348,5 +351,3 @@ def machines(folder: Path, workers: int = 4) -> Iterator[Machines]:
     finally:
         made.close()
         shutil.rmtree(folder, ignore_errors=True)
-
-

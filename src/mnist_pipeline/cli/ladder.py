@@ -174,8 +174,8 @@ def _run(rungs: list[str], seeds: int | None, options: Options) -> None:
     session.fetch_data(each.job.name for each in courses if each.job.name not in failed)
     if failed:
         raise PipelineError(
-            f"{len(failed)} of {len(left)} failed: {', '.join(failed)}; {SUMMARY} has their logs. Run the command again "
-            "to retry"
+            f"{len(failed)} of {len(left)} failed: {', '.join(failed)}; {SUMMARY} has their logs; run the "
+            "command again to retry"
         )
 
 

@@ -12,11 +12,10 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
 
 from distributed import Client, Future
 
-from mnist_pipeline.cluster.jobs import Course, Job, Place, Result
+from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, Task
 from mnist_pipeline.cluster.origin import Origin
 from mnist_pipeline.cluster.workers import KEYS, run_here, stop_here, words_for, workers_of
 from mnist_pipeline.core.errors import PipelineError
@@ -28,23 +27,6 @@ MOST_FAILURES = 2
 
 NO_WORKER_SECONDS = 60.0
 """How long to wait for a worker that may do what is left."""
-
-
-@dataclass
-class Task:
-    """Something that a worker is to do.
-
-    Attributes:
-        job: the run.
-        again: whether to repeat a run whose result is published.
-        without: workers that must not do it.
-        addresses: of the workers that may, once it is submitted; None: all.
-    """
-
-    job: Job
-    again: bool = False
-    without: set[str] = field(default_factory=set)
-    addresses: list[str] | None = None
 
 
 class Dispatcher:
@@ -81,7 +63,6 @@ class Dispatcher:
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._repeated: set[str] = set()  # workers of which a run was repeated
         self._earlier: list[Job] = []
-        self._submitted = 0
 
     def run(self, jobs: Iterable[Job], earlier: Iterable[Job] = ()) -> list[Course]:
         """Run jobs; return what happened to them.
@@ -131,13 +112,17 @@ class Dispatcher:
                 held.append(task)
                 continue
             task.addresses = allowed if without else None
-            self._submitted += 1
-            job = task.job
-            attempt = len(self.courses[job.name].attempts)
+            job, course = task.job, self.courses[task.job.name]
             future = self._client.submit(
-                run_here, job.name, words_for(job, self._place, again=task.again), pure=False, workers=task.addresses,
-                key=f"{KEYS}:{job.commit}:{job.name}:{attempt}", priority=int(task.again),
-            )  # fmt: skip
+                run_here,
+                job.name,
+                words_for(job, self._place, again=task.again),
+                pure=False,
+                workers=task.addresses,
+                key=f"{KEYS}:{job.commit}:{job.name}:{course.submitted}",  # the same for a second dispatcher
+                priority=int(task.again),
+            )
+            course.submitted += 1
             self._running[future] = task
             future.add_done_callback(self._ended.put)
         self._waiting.extendleft(reversed(held))
@@ -188,9 +173,8 @@ class Dispatcher:
         """Take a result that counts, or one that is equal to it."""
         if result.status == "confirmed":
             course.confirmed_by.append(result.worker)
-            for each in course.attempts:
-                if each.status == "different":
-                    self._distrust(each.worker, each.log)
+            for each in course.disputes:
+                self._distrust(each.worker, each.log)
         if result.status == "published" and result.worker in self.distrusted:
             self._redo(course.job, result.worker)
         elif course.result is None:
@@ -203,8 +187,10 @@ class Dispatcher:
 
     def _dispute(self, course: Course, task: Task, result: Result) -> None:
         """Two workers gave different bits: a third one says which of them was right."""
-        others = [each for each in course.attempts[:-1] if each.status == "different"]
-        first = result.other or ""
+        first, others = result.other or "", list(course.disputes)
+        if {first, result.worker} & self.distrusted.keys():
+            return  # it is known who was wrong, and what they made is done again
+        course.disputes.append(result)
         if any(each.tree == result.tree and each.worker != result.worker for each in others):
             self._distrust(first, result.log)  # sets its runs aside, this one too
         elif others:
@@ -237,16 +223,16 @@ class Dispatcher:
 
     def _redo(self, job: Job, worker: str) -> None:
         self._origin.set_aside(job.ref, job.where, worker)
-        self.courses[job.name] = Course(job, attempts=self.courses.get(job.name, Course(job)).attempts)
+        course = self.courses.setdefault(job.name, Course(job))
+        course.result, course.disputes = None, []
         self._add(Task(job, without={worker}), first=True)
 
     def _give_up(self) -> None:
         """No worker may do what is left: it fails, or stays unconfirmed."""
         for task in self._waiting:
             course = self.courses[task.job.name]
-            disputed = [each.log for each in course.attempts if each.status == "different"]
-            if disputed or not task.again:
-                reason = disputed[0] if disputed else "no worker is there that may run it"
+            if course.disputes or not task.again:
+                reason = course.disputes[0].log if course.disputes else "no worker is there that may run it"
                 course.result = Result(task.job.name, "failed", "", log=reason)
                 self._on_result(course, course.result)
         self._waiting.clear()

@@ -103,12 +103,33 @@ class Course:
         result: that counts; None: none yet.
         attempts: every result so far, the failed ones, too.
         confirmed_by: workers that gave the same bits again.
+        disputes: results with other bits than the one that counts, until it is known who is right.
+        submitted: how often it was given to workers.
     """
 
     job: Job
     result: Result | None = None
     attempts: list[Result] = field(default_factory=list)
     confirmed_by: list[str] = field(default_factory=list)
+    disputes: list[Result] = field(default_factory=list)
+    submitted: int = 0
+
+
+@dataclass
+class Task:
+    """Something that a worker is to do.
+
+    Attributes:
+        job: the run.
+        again: whether to repeat a run whose result is published.
+        without: workers that must not do it.
+        addresses: of the workers that may, once it is submitted; None: all.
+    """
+
+    job: Job
+    again: bool = False
+    without: set[str] = field(default_factory=set)
+    addresses: list[str] | None = None
 
 
 def is_portable(params: dict[str, Any], settings: Iterable[str] = ()) -> bool:

@@ -30,6 +30,8 @@ PATIENCE_SECONDS = 600.0
 """How long a server may be away before what needs it fails."""
 
 LONGEST_PAUSE = 30.0
+WAITS = "waits"
+"""With what begins that a run says when it waits for a server."""
 
 ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",
@@ -53,7 +55,7 @@ def patient(what: Callable[[], Found], tell: Callable[[str], None]) -> Found:
         except PipelineError as error:
             if time.monotonic() + pause > end:
                 raise
-            tell(f"waits, since {str(error).splitlines()[-1]}")
+            tell(f"{WAITS}, since {str(error).splitlines()[-1]}")
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mnist_pipeline.cluster.jobs import Course, Result
+from mnist_pipeline.cluster.origin import WAITS
 from mnist_pipeline.core.files import write_json
 
 SHOWN = 16
@@ -55,6 +56,8 @@ class Screen:
         if isinstance(said, Mapping):
             since = self._says.get(said["run"], ("", "", time.monotonic()))[2]
             self._says[said["run"]] = (said["worker"], said["says"], since)
+            if said["says"].startswith(WAITS) and not self._live.is_started:
+                self._console.print(escape(f"{said['run']} on {said['worker']}: {said['says']}"))
 
     def result(self, course: Course, result: Result) -> None:
         """Show how a run ended."""

@@ -185,7 +185,7 @@ def _place(repository: Path, options: Options, commit: str) -> Place:
         ) from None
     missing = json.loads(run_dvc(repository, "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
     if missing:
-        raise PipelineError(f"DVC's remote lacks {', '.join(missing[:5])}; dvc push")
+        raise PipelineError(f"DVC's remote lacks {', '.join(sorted(missing)[:5])}; dvc push")
     return Place(origin, options.clones, None, options.checkpoints, options.any_numerics)
 
 

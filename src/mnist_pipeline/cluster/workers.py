@@ -84,20 +84,19 @@ def run_here(name: str, words: list[str]) -> dict[str, Any]:
         command = [sys.executable, "-m", "mnist_pipeline.cli.main", "work", *words]
         command += [f"--worker={identity}", f"--json={path}", "--with-parent"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen(command, text=True, errors="replace", start_new_session=True, **pipes)
-        assert process.stdout is not None
-        _running.add(process)
         lines: deque[str] = deque(maxlen=LINES)
-        try:
-            for line in process.stdout:
-                lines.append(line.rstrip())
-                if line.startswith("> "):
-                    worker.log_event(TOPIC, {"run": name, "worker": identity, "says": line[2:].strip()})
-            process.wait()
-        finally:
-            _running.discard(process)
-            with suppress(ProcessLookupError):  # of a run that was killed, what it had started may be left
-                os.killpg(process.pid, signal.SIGKILL)
+        with subprocess.Popen(command, text=True, errors="replace", start_new_session=True, **pipes) as process:
+            _running.add(process)
+            try:
+                for line in process.stdout or ():
+                    lines.append(line.rstrip())
+                    if line.startswith("> "):
+                        worker.log_event(TOPIC, {"run": name, "worker": identity, "says": line[2:].strip()})
+                process.wait()
+            finally:
+                _running.discard(process)
+                with suppress(ProcessLookupError):  # of a run that was killed, what it had started may be left
+                    os.killpg(process.pid, signal.SIGKILL)
         if path.exists():
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
             return found

@@ -15,6 +15,7 @@ from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.base import PositiveInt, Section
 from mnist_pipeline.params.overrides import resolved_params
 from mnist_pipeline.params.schema import problems_of
+from mnist_pipeline.provenance.paths import TRAIN_METRICS
 
 Value = bool | int | float | str | None | list[Any]
 Bounds = (
@@ -109,7 +110,7 @@ class Sweep(Section):
     trials: Annotated[int, Field(ge=2, le=4096)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     target: str = "train"
-    metrics: str = "metrics/train.json"
+    metrics: str = TRAIN_METRICS
     metric: str = "validation_accuracy"
     space: Annotated[dict[str, Axis], Field(min_length=1)]
     fixed: Annotated[dict[str, Value], Field(default_factory=dict)]
