@@ -55,9 +55,9 @@ class Screen:
         said = event[1] if isinstance(event, (tuple, list)) else event
         if isinstance(said, Mapping):
             since = self._says.get(said["run"], ("", "", time.monotonic()))[2]
-            self._says[said["run"]] = (said["worker"], said["says"], since)
+            self._says[said["run"]] = (said["who"], said["says"], since)
             if said["says"].startswith(WAITS) and not self._live.is_started:
-                self._console.print(escape(f"{said['run']} on {said['worker']}: {said['says']}"))
+                self._console.print(escape(f"{said['run']} on {said['who']}: {said['says']}"))
 
     def result(self, course: Course, result: Result) -> None:
         """Show how a run ended."""

@@ -94,7 +94,7 @@ class Session:
         """
         from mnist_pipeline.cluster.dispatch import Dispatcher
         from mnist_pipeline.cluster.screen import Screen, write_summary
-        from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected
+        from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected, dashboard_of
 
         def fetched(result: Result) -> str:
             if self.is_remote:
@@ -106,7 +106,7 @@ class Session:
         self._check_names(jobs)
         with connected(self._options.scheduler, self._options.jobs) as client:
             check_alone(client, self.commit)
-            with Screen(len(jobs), fetched, client.dashboard_link) as screen:
+            with Screen(len(jobs), fetched, dashboard_of(client)) as screen:
                 client.subscribe_topic(TOPIC, screen.hear)
                 repeat = self._options.repeat
                 dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, screen.tick)

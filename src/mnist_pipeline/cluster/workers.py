@@ -91,7 +91,7 @@ def run_here(name: str, words: list[str]) -> dict[str, Any]:
                 for line in process.stdout or ():
                     lines.append(line.rstrip())
                     if line.startswith("> "):
-                        worker.log_event(TOPIC, {"run": name, "worker": identity, "says": line[2:].strip()})
+                        worker.log_event(TOPIC, {"run": name, "who": identity, "says": line[2:].strip()})
                 process.wait()
             finally:
                 _running.discard(process)
@@ -122,6 +122,12 @@ def workers_of(client: Client) -> dict[str, tuple[str, int]]:
     """Return the identity of each worker and how many runs it takes at once, by address; none without a scheduler."""
     found: Mapping[str, Any] = client.scheduler_info(n_workers=-1).get("workers", {})
     return {address: (identity_of(each["name"], address), each["nthreads"]) for address, each in found.items()}
+
+
+def dashboard_of(client: Client) -> str:
+    """Return the address of Dask's dashboard, which workers in this process serve to this machine alone."""
+    link = str(client.dashboard_link or "")
+    return link.replace(urlsplit(link).hostname or "", "127.0.0.1") if "inproc:" in client.scheduler.address else link
 
 
 def check_alone(client: Client, commit: str) -> None:
