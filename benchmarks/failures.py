@@ -324,7 +324,7 @@ CASES: dict[str, Case] = {
 def _wait_for_workers(world: Machines) -> None:
     from distributed import Client
 
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         with suppress(OSError, TimeoutError, RuntimeError), Client(ADDRESS, timeout=10) as client:
             while time.monotonic() < end:

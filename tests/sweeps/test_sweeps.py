@@ -49,7 +49,7 @@ def test_a_grid_is_the_product_and_nothing_is_tried_twice(tmp_path: Path) -> Non
     space = {
         RATE: {"log": [0.01, 1.0]},
         BATCH: {"range": [10, 20], "points": 2},
-        "model.loss": {"choices": ["mse", "bce"]},
+        "model.loss": {"choices": ["mse", "cross_entropy"]},
     }
     points = make_sweep(tmp_path, space=space, method="grid", trials=None).points()
     assert len(points) == 12

@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
     if args.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     origin = args.origin or run_git(Path.cwd(), "remote", "get-url", "origin").decode().strip()
+    origin = str(Path(origin).resolve()) if Path(origin).exists() else origin  # the clone is elsewhere
     place = Place(origin, args.clones, args.store, args.checkpoints, args.any_numerics)
     job = Job(args.name, args.commit, tuple(args.set_param), tuple(args.target), args.message)
     complete = None if args.set_param or args.target else _of_ladder
