@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -65,6 +66,8 @@ def test_a_sweep_gives_the_same_winner_however_it_is_run(repository: Repository)
     assert "With 2 fresh seeds, on the validation set: best 0." in tables[0]
     assert "Best: -S optimizers.sgd.learning_rate=" in tables[0]
     assert "diverged" in tables[0]
+    trials = json.loads(repository.run("mnist runs --json --filter 'tiny-0*'"))
+    assert {each["test"] for each in trials} == {None}  # the test accuracy at hand is that of another model
     settings = tables[0].partition("Best: ")[2].splitlines()[0]
     repository.run(f"dvc exp run -q -n best {settings}")
 

@@ -7,11 +7,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
-from distributed import Client, LocalCluster
+import trustme
+from distributed import Client, LocalCluster, Security
 
 from mnist_pipeline.cli.main import main
-from mnist_pipeline.cluster.workers import KEYS
+from mnist_pipeline.cluster.workers import KEYS, connected
+from mnist_pipeline.core.errors import PipelineError
 from tests.ladder.runs import make_ladder
 from tests.repository import Repository, git, make_quick_repository
 
@@ -122,3 +125,28 @@ def test_workers_that_run_another_commit_are_left_alone(scheduler: str) -> None:
         with pytest.raises(SystemExit, match="runs of commit ffffffffff are on these workers now"):
             main(["ladder", "run", "base", "--scheduler", scheduler])
         assert future.result() == 1
+
+
+def test_a_scheduler_with_other_certificates_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_pipeline.cluster.workers.CONNECT_SECONDS", 3)
+    settings: dict[str, dict[str, str]] = {}
+    for name in ("ours", "theirs"):
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tmp_path / f"{name}-ca.pem"))
+        issued = authority.issue_cert("127.0.0.1")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / f"{name}.pem"))
+        settings[name] = {"distributed.comm.tls.ca-file": str(tmp_path / f"{name}-ca.pem")}
+        for role in ("scheduler", "worker", "client"):
+            settings[name] |= {
+                f"distributed.comm.tls.{role}.{what}": str(tmp_path / f"{name}.pem") for what in ("cert", "key")
+            }
+    options = {"processes": False, "dashboard_address": None, "host": "127.0.0.1", "protocol": "tls"}
+    with dask.config.set(settings["ours"]), LocalCluster(n_workers=1, security=Security(), **options) as cluster:
+        with connected(cluster.scheduler_address, 1) as client:
+            assert client.scheduler_info()["workers"]
+        with (
+            dask.config.set(settings["theirs"]),
+            pytest.raises(PipelineError, match="certificates that both sides accept"),
+            connected(cluster.scheduler_address, 1),
+        ):
+            pass

@@ -18,7 +18,7 @@ from mnist_pipeline.core.tables import markdown_table, text_table
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, cached_file, failure_reason, queue_status
 from mnist_pipeline.provenance.git import EXPERIMENTS, run_git
-from mnist_pipeline.provenance.paths import TEST_METRICS, TRAIN_METRICS, VALIDATION_PREDICTIONS
+from mnist_pipeline.provenance.paths import MODEL, TEST_METRICS, TRAIN_METRICS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
     "List all experiments of DVC, over all commits, and the last commit as HEAD: what each changed in params.yaml "
@@ -32,6 +32,7 @@ SOURCES = Sources(
     train_rows=(TRAIN_METRICS, "train_rows"),
     test=(TEST_METRICS, "accuracy"),
     predictions=VALIDATION_PREDICTIONS,
+    model=MODEL,
 )
 REASONS = Path(".scratch/queue")
 """Where the reasons of failed runs are kept: DVC takes half a second to print a log."""
