@@ -82,6 +82,20 @@ def test_a_ladder_on_workers_is_published_and_its_results_are_here(
     assert capsys.readouterr().out == f"1 runs, 1 of them done, on the workers of {scheduler}\n"
 
 
+def test_a_ladder_runs_here_in_a_shallow_clone_at_a_path_beyond_ascii(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = Repository(tmp_path / "Geräte 1")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{original / 'mine'}", str(repository.path))
+    for name, value in repository.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(repository.path)
+    repository.run("git checkout -q --detach && dvc pull -q")
+    main(["ladder", "run", "longer", "--seeds", "1", "--jobs", "1"])
+    assert "longer-0                 test accuracy 0.1500\n" in capsys.readouterr().out
+    repository.run("dvc exp apply longer-0")
+
+
 COMMIT = "git commit -qam x && git push -q origin main"
 REMOTE = ["--scheduler", "tcp://127.0.0.1:1"]
 

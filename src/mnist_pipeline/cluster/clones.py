@@ -100,7 +100,7 @@ def _check_out(clone: Path, origin: str, commit: str, store: str | None) -> None
     try:
         run_git(clone, "cat-file", "-e", f"{commit}^{{commit}}")
     except RevisionError:
-        heads = ["+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/origin/HEAD"]
+        heads = ["+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/head"]
         run_git(clone, "fetch", "--quiet", "--no-auto-gc", "origin", *heads)
     for ref in run_git(clone, "for-each-ref", "--format=%(refname)", "refs/exps").decode().split():
         run_git(clone, "update-ref", "-d", ref)  # of earlier runs, and what DVC left of killed ones

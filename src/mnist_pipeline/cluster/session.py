@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, differing_settings, is_portable
+from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, is_portable
 from mnist_pipeline.cluster.origin import Origin, set_environment, tree_of
 from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError, RevisionError
@@ -103,7 +103,6 @@ class Session:
 
         if not jobs:
             return []
-        self._check_names(jobs)
         with connected(self._options.scheduler, self._options.jobs) as client:
             check_alone(client, self.commit)
             with Screen(len(jobs), fetched, dashboard_of(client)) as screen:
@@ -114,18 +113,6 @@ class Session:
                     return dispatcher.run(jobs, earlier)
                 finally:
                     write_summary(self.repository / SUMMARY, dispatcher.courses.values(), dispatcher.distrusted)
-
-    def _check_names(self, jobs: Iterable[Job]) -> None:
-        """Check that no experiment has the name of a run and other settings, before anything runs."""
-        here = self._here()
-        for job in jobs:
-            if job.ref in here:
-                params = parse_yaml(read_file(self.repository, here[job.ref], PARAMS), PARAMS)
-                if differing := differing_settings(params, job.settings):
-                    raise PipelineError(
-                        f"experiment {job.name} of this commit has other settings: {', '.join(differing)}; remove it "
-                        f"(dvc exp remove {job.name}), or choose another name"
-                    )
 
     def _here(self) -> dict[str, str]:
         """Return the commits of the experiments of this commit that are here, by ref."""
