@@ -129,5 +129,5 @@ def test_the_report_finds_what_matters(tmp_path: Path) -> None:
     assert lines[-1].split()[::4] == ["005", "diverged"]
     settings = settings_of(winner.settings)
     assert best_settings(winner) == " ".join(f"-S {each}" for each in settings if "seed" not in each)
-    texts = [text.get_text() for text in draw_trials(sweep, played[0], scores).axes[0].texts]
+    texts = [text.get_text() for text in draw_trials(sweep, played[0], scores, winner.number).axes[0].texts]
     assert {RATE, MOMENTUM, BATCH, "validation_accuracy", "0.01", "1.0", "128"} <= set(texts)

@@ -87,7 +87,7 @@ def _report(
         shares = sorted(importance(sweep, done[0], scores).items(), key=lambda item: -item[1])
         print("Importance: " + ", ".join(f"{name} {share:.0%}" for name, share in shares))
     figure = FIGURES / f"sweep-{sweep.name}.png"
-    save_figure(figure, draw_trials(sweep, done[0], scores))
+    save_figure(figure, draw_trials(sweep, done[0], scores, winner.number))
     if sides:
         print(confirmed(Path.cwd(), SOURCES, sides))
     print(f"Best: {best_settings(winner)}\nFigure: {figure}")

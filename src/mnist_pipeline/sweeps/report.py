@@ -16,7 +16,7 @@ from mnist_pipeline.experiments.overview import Row, Sources, load_entries
 from mnist_pipeline.experiments.significance import verdict_of
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
 from mnist_pipeline.params.overrides import settings_of
-from mnist_pipeline.sweeps.search import Trial, winner_of
+from mnist_pipeline.sweeps.search import Trial
 from mnist_pipeline.sweeps.spec import SEED, Sweep
 
 FEW = 8
@@ -62,19 +62,18 @@ def importance(sweep: Sweep, trials: Sequence[Trial], scores: Mapping[str, float
     return dict(zip(sweep.space, (found / (found.sum() or 1)).tolist(), strict=True))
 
 
-def draw_trials(sweep: Sweep, trials: Sequence[Trial], scores: Mapping[str, float]) -> Figure:
-    """Draw parallel coordinates: a line for each trial, the best in another colour and the diverged in grey."""
+def draw_trials(sweep: Sweep, trials: Sequence[Trial], scores: Mapping[str, float], winner: int) -> Figure:
+    """Draw parallel coordinates: a line for each trial, that of the winner orange, those that diverged grey."""
     figure = new_figure(2.2 * (len(sweep.space) + 1) + 1, 4.6)
     axes = figure.subplots()
     known = [scores[trial.name] for trial in trials if scores[trial.name] > -math.inf]
     low, high = min(known), max(known)
-    best = winner_of(trials, dict(scores))
-    for trial in sorted(trials, key=lambda trial: (trial is best, scores[trial.name])):
+    for trial in sorted(trials, key=lambda trial: (trial.number == winner, scores[trial.name])):
         score = scores[trial.name]
         height = (score - low) / (high - low or 1) if score > -math.inf else -0.06
         line = [axis.place(trial.settings[name]) for name, axis in sweep.space.items()] + [height]
-        colour = ORANGE if trial is best else GREY if score == -math.inf else BLUE
-        axes.plot(line, color=colour, alpha=1 if trial is best else 0.15 + 0.6 * max(height, 0), linewidth=1.6)
+        colour = ORANGE if trial.number == winner else GREY if score == -math.inf else BLUE
+        axes.plot(line, color=colour, alpha=1 if trial.number == winner else 0.15 + 0.6 * max(height, 0), linewidth=1.6)
     for place, (name, axis) in enumerate([*sweep.space.items(), (sweep.metric, None)]):
         axes.axvline(place, color="black", linewidth=0.8)
         ticks = [0.0, 0.5, 1.0]
