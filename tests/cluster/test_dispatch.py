@@ -69,7 +69,7 @@ def run_in_world(name: str, words: list[str]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     with LocalCluster(
-        n_workers=3, processes=False, threads_per_worker=1, dashboard_address=None
+        n_workers=3, processes=False, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     ) as cluster, Client(cluster) as client:  # fmt: skip
         yield client
 
@@ -145,7 +145,8 @@ def test_a_worker_with_other_packages_gets_no_more_runs(client: Client, world: W
     world.breaks = lambda worker, _: "refused" if worker == "w1" else None
     dispatcher, courses = run(client)
     assert all(course.result and course.result.status == "published" for course in courses)
-    assert dispatcher.distrusted in ({"w1": "broken"}, {})
+    assert dispatcher.refusing in ({"w1": "broken"}, {})
+    assert not dispatcher.distrusted
     world.breaks = lambda *_: "refused"
     dispatcher, courses = run(client)
     assert {course.result and course.result.log for course in courses} == {"no worker is there that may run it"}

@@ -57,7 +57,7 @@ def repository(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def scheduler() -> Iterator[str]:
-    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=2, protocol="tcp", host="127.0.0.1", **options) as cluster:
         yield cluster.scheduler_address
 
@@ -72,6 +72,7 @@ def test_a_ladder_on_workers_is_published_and_its_results_are_here(
     assert printed.startswith(f"1 runs, 0 of them done, on the workers of {scheduler}\n")
     assert "longer-0                 test accuracy 0.1500\n" in printed
     assert "longer-0                 confirmed by" in printed
+    assert printed.endswith("1 made twice, by different workers, with equal hashes: longer-0\n")
     summary = json.loads((repository.path / ".scratch" / "summary.json").read_text())
     assert [len(run["confirmed_by"]) for run in summary["runs"].values()] == [1]
     listed = "--format=%(objectname)", "refs/exps/*/*/longer-0"
@@ -114,6 +115,7 @@ REMOTE = ["--scheduler", "tcp://127.0.0.1:1"]
         ),
         ("true", [*REMOTE, "absent"], "there is no rung 'absent'"),
         ("true", [*REMOTE, "fast"], "fast-0: runtime.numerics must be portable.*--any-numerics"),
+        ("true", [*REMOTE, "base", "--repeat=1", "--any-numerics"], "leave one of them out"),
         ("true", REMOTE, "no scheduler answers at tcp://127.0.0.1:1"),
         (
             "rm -r .dvc/cache",
@@ -154,7 +156,7 @@ def test_a_scheduler_with_other_certificates_is_not_trusted(tmp_path: Path, monk
             settings[name] |= {
                 f"distributed.comm.tls.{role}.{what}": str(tmp_path / f"{name}.pem") for what in ("cert", "key")
             }
-    options = {"processes": False, "dashboard_address": None, "host": "127.0.0.1", "protocol": "tls"}
+    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1", "protocol": "tls"}
     with dask.config.set(settings["ours"]), LocalCluster(n_workers=1, security=Security(), **options) as cluster:
         with connected(cluster.scheduler_address, 1) as client:
             assert client.scheduler_info()["workers"]

@@ -42,7 +42,8 @@ class Dispatcher:
 
     Attributes:
         courses: what happened, by the name of the run.
-        distrusted: why a worker gets no more runs, by worker.
+        distrusted: why the results of a worker do not count, by worker.
+        refusing: why a worker takes no runs, by worker.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Dispatcher:
     ) -> None:
         self.courses: dict[str, Course] = {}
         self.distrusted: dict[str, str] = {}
+        self.refusing: dict[str, str] = {}
         self._client, self._origin, self._place, self._repeat = client, origin, place, repeat
         self._on_result, self._on_tick = on_result, on_tick
         self._waiting: deque[Task] = deque()
@@ -106,7 +108,7 @@ class Dispatcher:
         held = []
         while self._waiting and len(self._running) < room:
             task = self._waiting.popleft()
-            without = task.without | self.distrusted.keys()
+            without = task.without | self.distrusted.keys() | self.refusing.keys()
             allowed = [address for address, (worker, _) in present.items() if worker not in without]
             if not allowed:
                 held.append(task)
@@ -163,7 +165,7 @@ class Dispatcher:
             case "different":
                 self._dispute(course, task, result)
             case "refused":
-                self._distrust(result.worker, result.log.splitlines()[0])
+                self.refusing[result.worker] = result.log
                 self._add(Task(task.job, task.again, task.without), first=True)
             case "failed":
                 self._retry(course, task, result)
@@ -175,7 +177,7 @@ class Dispatcher:
             course.confirmed_by.append(result.worker)
             for each in course.disputes:
                 self._distrust(each.worker, each.log)
-        if result.status == "published" and result.worker in self.distrusted:
+        if result.status != "confirmed" and result.worker in self.distrusted:
             self._redo(course.job, result.worker)
         elif course.result is None:
             course.result = result
@@ -201,7 +203,8 @@ class Dispatcher:
     def _retry(self, course: Course, task: Task, result: Result) -> None:
         failures = [each for each in course.attempts if each.status == "failed"]
         without = task.without | {each.worker for each in failures if each.worker}
-        others = {worker for worker, _ in workers_of(self._client).values()} - without - self.distrusted.keys()
+        others = {worker for worker, _ in workers_of(self._client).values()}
+        others -= without | self.distrusted.keys() | self.refusing.keys()
         local = self._place.store is not None  # the same machine would fail in the same way
         if len(failures) < MOST_FAILURES and others and not local:
             self._add(Task(task.job, task.again, without), first=True)
@@ -215,7 +218,7 @@ class Dispatcher:
         self.distrusted[worker] = why
         for course in self.courses.values():
             made = course.result
-            if made and made.status == "published" and made.worker == worker and not course.confirmed_by:
+            if made and made.status != "confirmed" and made.worker == worker and not course.confirmed_by:
                 self._redo(course.job, worker)
         for job in self._earlier:
             if trailer(self._origin.repository, job.ref, WORKER) == worker:

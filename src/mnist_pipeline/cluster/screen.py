@@ -95,8 +95,18 @@ class Screen:
         self._live.update(Group(table, self._bar, foot), refresh=True)
 
 
-def write_summary(path: Path, courses: Iterable[Course], distrusted: Mapping[str, str]) -> None:
-    """Write what happened, as JSON: each run with all its attempts, and the workers that get no more runs."""
+def say_trust(courses: Iterable[Course], distrusted: Mapping[str, str], refusing: Mapping[str, str]) -> None:
+    """Print which results were made twice, and which workers got no more runs."""
+    for worker, why in distrusted.items():
+        print(f"{worker} gave other bits than two others, and what it published is set aside: {why}")
+    for worker, why in refusing.items():
+        print(f"{worker} takes no runs: {why}")
+    if confirmed := [course.job.name for course in courses if course.confirmed_by]:
+        print(f"{len(confirmed)} made twice, by different workers, with equal hashes: {', '.join(confirmed)}")
+
+
+def write_summary(path: Path, courses: Iterable[Course], workers: Mapping[str, Mapping[str, str]]) -> None:
+    """Write what happened, as JSON: each run with all its attempts, and workers that got no more runs, with why."""
     runs = {
         course.job.name: {
             "status": course.result.status if course.result else "missing",
@@ -106,4 +116,4 @@ def write_summary(path: Path, courses: Iterable[Course], distrusted: Mapping[str
         }
         for course in courses
     }
-    write_json(path, {"runs": runs, "distrusted": dict(distrusted)})
+    write_json(path, {"runs": runs, **workers})

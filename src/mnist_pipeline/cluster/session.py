@@ -93,7 +93,7 @@ class Session:
             PipelineError: there is no scheduler, or it is gone, or somebody runs another commit there.
         """
         from mnist_pipeline.cluster.dispatch import Dispatcher
-        from mnist_pipeline.cluster.screen import Screen, write_summary
+        from mnist_pipeline.cluster.screen import Screen, say_trust, write_summary
         from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected, dashboard_of
 
         def fetched(result: Result) -> str:
@@ -110,9 +110,13 @@ class Session:
                 repeat = self._options.repeat
                 dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, screen.tick)
                 try:
-                    return dispatcher.run(jobs, earlier)
+                    here = self._here()
+                    courses = dispatcher.run(jobs, [job for job in earlier if job.ref in here])
                 finally:
-                    write_summary(self.repository / SUMMARY, dispatcher.courses.values(), dispatcher.distrusted)
+                    workers = {"distrusted": dispatcher.distrusted, "refusing": dispatcher.refusing}
+                    write_summary(self.repository / SUMMARY, dispatcher.courses.values(), workers)
+        say_trust(courses, dispatcher.distrusted, dispatcher.refusing)
+        return courses
 
     def _here(self) -> dict[str, str]:
         """Return the commits of the experiments of this commit that are here, by ref."""
@@ -146,6 +150,8 @@ def _place(repository: Path, options: Options, commit: str) -> Place:
     Raises:
         PipelineError: they would not; the message says what to do.
     """
+    if options.repeat and options.any_numerics:
+        raise PipelineError("--repeat compares bits, and --any-numerics allows others: leave one of them out")
     if changed := changed_files(repository):
         raise PipelineError(f"an experiment would lack uncommitted changes; commit or stash {', '.join(changed)}")
     if options.scheduler == LOCAL:
