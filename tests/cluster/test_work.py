@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
+from mnist_pipeline.cluster import checkpoints
 from mnist_pipeline.cluster import origin as origins
+from mnist_pipeline.cluster.checkpoints import FOLDER, Checkpoints
 from mnist_pipeline.cluster.clones import MARK, end_processes, locked_clone
 from mnist_pipeline.cluster.jobs import Job, Result
 from mnist_pipeline.cluster.work import progress_in, work
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.provenance.git import trailer
 from tests.cluster.repository import Origin, make_origin
-from tests.repository import git
+from tests.repository import Repository, git
+from tests.test_sharing import ssh_remote
 
 
 @pytest.fixture
@@ -171,3 +174,40 @@ def test_progress_is_what_the_newest_file_says(tmp_path: Path) -> None:
     assert progress_in(tmp_path) == "train, epoch 3 of 10"
     (folder / "workspace.json").write_text("{")
     assert progress_in(tmp_path) == ""
+
+
+def carry(folder: Path, job: Job, where: str) -> None:
+    """Send a checkpoint from one clone, fetch it to another, and remove it."""
+    here, there = Checkpoints(folder / "here", job, where), Checkpoints(folder / "there", job, where)
+    there.fetch()  # nothing is there yet
+    old, new = (folder / "here" / FOLDER / f"{name}.safetensors" for name in ("old", "new"))
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (1, 1))  # of an earlier run
+    for content in (b"first", b"second"):
+        new.write_bytes(content)
+        os.utime(new, (time.time() + 9, time.time() + 9 + len(content)))
+        here.send()
+    there.fetch()
+    assert [(path.name, path.read_bytes()) for path in (folder / "there" / FOLDER).iterdir()] == [(new.name, b"second")]
+    there.discard()
+    Checkpoints(folder / "third", job, where).fetch()
+    assert not (folder / "third" / FOLDER).exists()
+
+
+def test_checkpoints_travel_through_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(checkpoints, "run_dvc", lambda *_: "core.remote=store\n")
+    carry(tmp_path, Job("run-1", "c" * 40), str(tmp_path / "shared"))
+
+
+@pytest.mark.slow
+def test_checkpoints_travel_through_a_remote_on_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    (tmp_path / "server").mkdir()
+    with ssh_remote(tmp_path / "server") as commands:
+        for name in ("here", "there", "third"):
+            folder = Repository(tmp_path / name)
+            folder.path.mkdir()
+            folder.run(" && ".join(["git init -q", "dvc init -q", *commands]))
+        carry(tmp_path, Job("run-1", "c" * 40), "storage")

@@ -136,14 +136,13 @@ def check_alone(client: Client, commit: str) -> None:
     Raises:
         PipelineError: somebody does.
     """
-    keys = client.run_on_scheduler(_wanted_keys)
+    # A lambda, since the scheduler need not have this package, from which a named function would be imported.
+    keys = client.run_on_scheduler(
+        lambda dask_scheduler: [str(key) for key, task in dask_scheduler.tasks.items() if task.who_wants]
+    )
     others = {key.split(":")[1] for key in keys if key.startswith(f"{KEYS}:")} - {commit}
     if others:
         raise PipelineError(
             f"runs of commit {others.pop()[:10]} are on these workers now, and HEAD is {commit[:10]}; wait for them, "
             "or stop the other command"
         )
-
-
-def _wanted_keys(dask_scheduler: Any) -> list[str]:
-    return [str(key) for key, task in dask_scheduler.tasks.items() if task.who_wants]
