@@ -52,7 +52,7 @@ def test_a_run_is_published_once_and_says_who_made_it(origin: Origin) -> None:
     (clone,) = (origin.folder / "clones").glob("*-0")
     calls = clone / ".git" / "calls"
     assert calls.read_text().split("\n")[:2] == ["exp run", "push --quiet"]  # the data before the ref
-    known = run(origin, origin.job(1), "second")
+    known = run(origin, replace(origin.job(1), commit=origin.commit[:8]), "second")
     assert (known.status, known.worker, known.commit) == ("known", "first", result.commit)
     assert calls.read_text().count("exp run") == 1
     assert origin.refs() == ["run-1"]

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def work(
         os.environ[MARK] = str(clone)
         tell("checks out")
         patient(lambda: prepare(clone, place.origin, job.commit, place.store), tell)
+        job = replace(job, commit=run_git(clone, "rev-parse", "HEAD").decode().strip())  # of a short hash, too
         job = complete(clone, job) if complete else job
         origin = Origin(clone, "origin")
         if (known := _known(origin, job)) and not again:
