@@ -88,6 +88,6 @@ $(READY): $(PACKAGES) pyproject.toml
 .PHONY: lock
 lock: $(READY) ## Choose the newest allowed version of every package, into requirements.lock
 	echo "# Every package at one version, for Python 3.11 and newer. Made by make lock from pyproject.toml." > requirements.new
-	$(RUN) uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra dev --no-header --no-annotate \
+	$(RUN) uv pip compile --quiet --universal --upgrade --python-version 3.11 --extra cluster --extra dev --no-header --no-annotate \
 		pyproject.toml | grep -vE '^(nvidia-|cuda-|triton)' >> requirements.new
 	mv requirements.new requirements.lock

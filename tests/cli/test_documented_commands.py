@@ -23,6 +23,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The pipeline with the presets and pages, and an origin."""
     repository = make_repository(tmp_path_factory.mktemp("original"), tmp_path_factory.mktemp("data"))
     shutil.copyfile(ROOT / "experiments.yaml", repository.path / "experiments.yaml")
+    shutil.copyfile(ROOT / "sweep.yaml", repository.path / "sweep.yaml")
     shutil.copytree(ROOT / "docs", repository.path / "docs")
     repository.commit("Pages and presets")
     return repository
@@ -32,7 +33,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_commands_of_a_page_run_one_after_the_other(original: Repository, tmp_path: Path, page: Path) -> None:
     blocks = re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    lines = [
+        line.removeprefix("$ ")
+        for block in blocks
+        for line in block.splitlines()
+        if line.startswith("$ ") and "# example" not in line
+    ]
     commands = [re.sub(r"\s+# .*", "", line) for line in lines if not NOT_RUN.match(line)]
     repository = Repository(tmp_path / "clone")
     shutil.copytree(original.path, repository.path, symlinks=True)

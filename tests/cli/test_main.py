@@ -17,7 +17,7 @@ from mnist_pipeline.core.errors import PipelineError
     [
         (PipelineError("no such thing"), "mnist ladder: no such thing", ""),  # a text: printed, with status 1
         (OSError("no such thing"), "mnist ladder: no such thing", ""),
-        (KeyboardInterrupt(), 130, "\nmnist ladder: interrupted; queued runs continue in DVC's queue"),
+        (KeyboardInterrupt(), 130, "\nmnist ladder: interrupted; run the command again to go on"),
     ],
 )
 def test_what_stops_a_command_is_a_message_and_a_status(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from mnist_pipeline.cli.main import main
+from mnist_pipeline.cluster.origin import with_trailers
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.ladder.queue import SECONDS_FOLDER
 from mnist_pipeline.ladder.results import gather, read_runs, uniform_loss, write_runs
 from mnist_pipeline.ladder.spec import Ladder, Run
+from mnist_pipeline.provenance.git import SECONDS
 from tests.ladder.runs import make_ladder, make_run
-from tests.repository import Repository, make_experiment, make_quick_repository
+from tests.repository import Repository, make_experiment, make_quick_repository, name_experiment
 
 RUNGS = {
     "base": {"overrides": {"train.batch_size": 128, "train.epochs": 2}},
@@ -60,8 +60,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     for run in (Run("base", 0), Run("whole", 1)):
         commit = make_experiment(repository, run.name, {**ladder.overrides[run.rung], "train.seed": run.seed})
         if run.rung == "base":
-            (repository.path / SECONDS_FOLDER).mkdir(parents=True)
-            (repository.path / SECONDS_FOLDER / f"{commit}.json").write_text(json.dumps({"seconds": 2.5}))
+            name_experiment(repository.path, run.name, with_trailers(repository.path, commit, {SECONDS: "2.5"}))
     return repository
 
 

@@ -39,10 +39,10 @@ NOTED = "git ls-files | xargs touch -d '1 hour ago'; git config core.trustctime 
 
 STAGES = ("check", "fetch", "validate", "check_data", "audit", "train", "evaluate", "plot", "card")
 WHO = {
-    "mnist": r"mnist (preset|ladder|verify|reset|doctor)",
-    "dvc": r"dvc (exp run|repro|queue start|checkout|data)",
+    "mnist": r"mnist (preset|ladder|sweep|verify|reset|doctor)",
+    "dvc": r"dvc (exp run|repro|checkout|data)",
     "stage": r"(stages|code)/\w+\.py",
-    "worker": "queue-worker",
+    "worker": r"mnist_pipeline\.cli\.main work",
     "child": "multiprocessing",
     "all": "",
 }

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mnist_pipeline.cli.work import add_worker_arguments, at_least_one, options_of
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.core.hardware import usable_cores
 from mnist_pipeline.provenance import paths
 
+if TYPE_CHECKING:
+    from mnist_pipeline.cluster.jobs import Result
+    from mnist_pipeline.cluster.session import Options
+
 DESCRIPTION = (
-    "Run the rungs of experiments.yaml as DVC experiments, through its queue, and report what each improvement is "
-    "worth and whether it is real."
+    "Run the rungs of experiments.yaml as DVC experiments, and report what each improvement is worth and whether it is "
+    "real."
 )
 
 LADDER, PARAMS = Path("experiments.yaml"), Path(paths.PARAMS)
@@ -26,20 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running = actions.add_parser(
         "run",
         help="run what is not done yet",
-        description="Run rungs as experiments, one for each seed. Runs that are done with the same code, data and "
-        "settings are not repeated; runs that an interrupted call left in DVC's queue continue. Exit status 1 if any "
-        "failed.",
+        description="Run rungs as experiments, one for each seed, here or on the workers of a Dask cluster. Runs that "
+        "are done with the same code, data and settings are not repeated; those that an interrupted call began "
+        "continue from their checkpoints. Exit status 1 if any failed.",
     )
     running.add_argument("rungs", nargs="*", metavar="RUNG", help="rungs of experiments.yaml; all by default")
-    running.add_argument("--seeds", type=_at_least_one, metavar="N", help="run seeds 0 to N-1")
+    running.add_argument("--seeds", type=at_least_one, metavar="N", help="run seeds 0 to N-1")
     running.add_argument(
         "--until-decided",
         metavar="RUNG",
         help="run the looks that the rung declares, and stop at the first that decides",
     )
-    running.add_argument(
-        "--jobs", type=_at_least_one, default=usable_cores(), metavar="N", help="how many at once (default: one a core)"
-    )
+    add_worker_arguments(running)
     reporting = actions.add_parser(
         "report",
         help="write the table, the figure and the page",
@@ -47,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "metrics/ladder.csv, metrics/figures/ladder.png and the tables of docs/ladder.md from it. Recorded runs that "
         "were made elsewhere are kept.",
     )
-    parser.set_defaults(
-        after_interrupt="queued runs continue in DVC's queue. Run the command again to wait for them, or end them with "
-        "dvc queue stop --kill"
-    )
+    parser.set_defaults(after_interrupt="run the command again to go on")
     reporting.add_argument("--quiet", action="store_true", help="do not print the table")
     planning = actions.add_parser(
         "plan",
@@ -69,13 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, was {text}")
-    return number
-
-
 def _points(text: str) -> float:
     number = float(text)
     if not 0 < number < 100:
@@ -87,9 +78,9 @@ def run(args: argparse.Namespace) -> None:
     """Run, report, plan or adopt."""
     match args.action:
         case "run" if args.until_decided is not None:
-            _run_until_decided(args.until_decided, args.jobs)
+            _run_until_decided(args.until_decided, options_of(args))
         case "run":
-            _run(args.rungs, args.seeds, args.jobs)
+            _run(args.rungs, args.seeds, options_of(args))
         case "report":
             _report(quiet=args.quiet)
         case "plan":
@@ -98,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
             _adopt()
 
 
-def _run_until_decided(name: str, jobs: int) -> None:
+def _run_until_decided(name: str, options: Options) -> None:
     from mnist_pipeline.ladder.analysis import analyse
     from mnist_pipeline.ladder.results import gather, read_runs, write_runs
     from mnist_pipeline.ladder.spec import load_ladder
@@ -110,7 +101,7 @@ def _run_until_decided(name: str, jobs: int) -> None:
             f"{name!r} must be a rung of {LADDER} that builds on another and declares looks: [5, 10, 20]"
         )
     for seeds in rung.looks:
-        _run([rung.builds_on, name], seeds, jobs)
+        _run([rung.builds_on, name], seeds, options)
         runs = gather(Path.cwd(), ladder, read_runs())
         write_runs(runs)
         change = next(each.change for each in analyse(ladder, runs) if each.rung == name)
@@ -158,41 +149,42 @@ def _adopt() -> None:
     print(f"{len(lines)} rungs adopted, {sum(int(str(line[1])) for line in lines)} runs; see {LOG}")
 
 
-def _run(rungs: list[str], seeds: int | None, jobs: int) -> None:
-    from tqdm import tqdm
-
-    from mnist_pipeline.ladder.done import check_ready, finished
-    from mnist_pipeline.ladder.queue import run_all
+def _run(rungs: list[str], seeds: int | None, options: Options) -> None:
+    from mnist_pipeline.cluster.session import SUMMARY, Session
+    from mnist_pipeline.ladder.results import finished_runs
     from mnist_pipeline.ladder.spec import load_ladder
+    from mnist_pipeline.provenance.finished import forget_without, remove_others
 
     here = Path.cwd()
     ladder = load_ladder(LADDER, PARAMS)
     runs = ladder.runs(rungs, seeds)
-    check_ready(here)
-    done = finished(here, ladder, runs)
-    left = [each for each in runs if each not in done]
-    print(f"{len(runs)} runs, {len(done)} of them done, {jobs} at once", flush=True)
-    if not left:
-        return
-    failed: list[str] = []
-    with tqdm(total=len(left), unit="run", disable=None) as bar:  # on a terminal, says how long it will take
-        for number, outcome in enumerate(run_all(here, ladder, left, jobs), start=1):
-            place = f"[{number:>{len(str(len(left)))}}/{len(left)}] {outcome.run.name:<24}"
-            if outcome.commit is None:
-                failed.append(outcome.run.name)
-                bar.write(f"{place} FAILED; the end of its log:\n{textwrap.indent(outcome.log, '    ')}")
-            else:
-                bar.write(f"{place} {_accuracy(here, outcome.commit)}")
-            sys.stdout.flush()
-            bar.update()
+    session = Session(here, options)
+    done = finished_runs(here, ladder, runs)
+    jobs = {run: session.job(run.name, ladder.settings(run), message=ladder.message(run)) for run in runs}
+    left = [run for run in runs if run not in done]
+    if not session.is_remote:
+        forget_without(here, {run.name for run in left}, paths.STEPS)
+    where = f"{options.jobs} at once" if not session.is_remote else f"on the workers of {options.scheduler}"
+    print(f"{len(runs)} runs, {len(done)} of them done, {where}", flush=True)
+    courses = session.run(
+        [jobs[run] for run in left], lambda result: _accuracy(here, result), [jobs[run] for run in done]
+    )
+    failed = [each.job.name for each in courses if each.result is None or each.result.commit is None]
+    for each in courses:
+        if each.result and each.result.commit:
+            remove_others(here, each.job.name, each.result.commit)
+    session.fetch_data(each.job.name for each in courses if each.job.name not in failed)
     if failed:
-        raise PipelineError(f"{len(failed)} of {len(left)} failed: {', '.join(failed)}; run the command again to retry")
+        raise PipelineError(
+            f"{len(failed)} of {len(left)} failed: {', '.join(failed)}; {SUMMARY} has their logs; run the "
+            "command again to retry"
+        )
 
 
-def _accuracy(repository: Path, commit: str) -> str:
+def _accuracy(repository: Path, result: Result) -> str:
     from mnist_pipeline.provenance.git import read_file
 
-    metrics = json.loads(read_file(repository, commit, paths.TEST_DETAILS))
+    metrics = json.loads(read_file(repository, result.commit or "", paths.TEST_DETAILS))
     return f"test accuracy {metrics['accuracy']:.4f}"
 
 

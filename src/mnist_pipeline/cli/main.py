@@ -19,8 +19,10 @@ COMMANDS = {
     "preset": "train with settings chosen for a given time",
     "reset": "go back to the last commit; ask before a loss",
     "runs": "list all experiments, the best first",
+    "sweep": "try settings of a space; report what is best",
     "verify": "prove that a fresh clone gives the committed results",
     "watch": "show live what runs, what is queued, what failed",
+    "work": "run one experiment in a clone here, for clusters",
 }
 """Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``, or an object of one. Heavy libraries are
 imported where they are used, so that ``mnist --help`` answers at once."""

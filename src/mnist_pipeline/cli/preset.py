@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """List the presets, or run one."""
     from mnist_pipeline.core.tables import text_table
-    from mnist_pipeline.ladder.spec import load_ladder, settings_of
+    from mnist_pipeline.ladder.spec import load_ladder
+    from mnist_pipeline.params.overrides import settings_of
     from mnist_pipeline.provenance.dvc import watch_dvc
     from mnist_pipeline.provenance.recovery import alone
 

@@ -18,7 +18,7 @@ from mnist_pipeline.core.tables import escaped, markdown_table, text_table
 from mnist_pipeline.core.yaml import describe_changes
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
 from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, queue_and_failures
-from mnist_pipeline.provenance.paths import TEST_DETAILS, TRAIN_DETAILS, VALIDATION_PREDICTIONS
+from mnist_pipeline.provenance.paths import MODEL, TEST_DETAILS, TRAIN_DETAILS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
     "List all experiments of DVC, over all commits, and the last commit as HEAD: what each changed in params.yaml "
@@ -32,6 +32,7 @@ SOURCES = Sources(
     train_rows=(TRAIN_DETAILS, "train_rows"),
     test=(TEST_DETAILS, "accuracy"),
     predictions=VALIDATION_PREDICTIONS,
+    model=MODEL,
 )
 SORTS: dict[str, Callable[[Row], Any]] = {
     "validation": lambda row: -(row.validation or 0.0),
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Collect and print."""
     from mnist_pipeline.experiments.best import mark
-    from mnist_pipeline.ladder.queue import seconds_of
+    from mnist_pipeline.provenance.finished import seconds_by_commit
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
@@ -75,8 +76,9 @@ def run(args: argparse.Namespace) -> None:
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])
         raise PipelineError(f"no experiment is called {args.filter!r}; there are {names}")
+    known = seconds_by_commit(here)
     for row in rows:
-        seconds = [found for each in row.entries if (found := seconds_of(here, each.commit)) is not None]
+        seconds = [known[each.commit] for each in row.entries if each.commit in known]
         row.seconds = fmean(seconds) if seconds else None
     rows.sort(key=lambda row: (bool(row.entries[0].failure), SORTS[args.sort](row)))
     if args.json is not None:

@@ -17,7 +17,7 @@ from mnist_pipeline.core.tables import text_table
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_and_failures
 
 DESCRIPTION = (
-    "Show what runs now, in the workspace, with --temp, and in DVC's queue: for each run the stage, how much of the "
+    "Show what runs now, in the workspace, with --temp, in DVC's queue, and here for ladders and sweeps: for each run the stage, how much of the "
     "training is done, the loss of the last batches, and the validation accuracy after each epoch. Ctrl-C ends this "
     "command, and no run."
 )
@@ -42,14 +42,20 @@ def run(args: argparse.Namespace) -> None:
     here, console = Path.cwd(), Console()
     if args.once or not console.is_terminal:
         queue = queue_and_failures(here)  # takes a second or more, after which what was read before it would be wrong
-        print(view(read_progress(here).values(), *queue, time.time()))
+        print(view(_known(here), *queue, time.time()))
         return
     queues = [(QueueStatus([], 0), dict[Task, str]())]
     Thread(target=_keep_asking, args=(here, queues), daemon=True).start()
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(Text(view(read_progress(here).values(), *queues[-1], time.time())), refresh=True)
+            live.update(Text(view(_known(here), *queues[-1], time.time())), refresh=True)
             time.sleep(REFRESH_SECONDS)
+
+
+def _known(repository: Path) -> list[RunStatus]:
+    """Return the runs of this folder, and of the clones in which ladders and sweeps run."""
+    folders = [repository, *(lock.with_suffix("") for lock in repository.glob(".scratch/workers/*.lock"))]
+    return [status for folder in folders for status in read_progress(folder).values()]
 
 
 def _keep_asking(repository: Path, queues: list[tuple[QueueStatus, dict[Task, str]]]) -> None:

@@ -56,6 +56,14 @@ def mark(repository: Path, rows: Sequence[Row]) -> None:
         row.versus = WORSE if p <= LEVEL and estimate.difference < 0 else WITHIN_NOISE
 
 
+def compare_rows(repository: Path, before: Row, after: Row) -> Estimate | None:
+    """Estimate the difference of the validation accuracy, after minus before; None: it cannot be tested."""
+    sides = [
+        [(entry, found) for entry in row.entries if (found := _answers(repository, entry))] for row in (before, after)
+    ]
+    return _difference(*sides) if all(sides) else None
+
+
 def _answers(repository: Path, entry: Entry) -> Answers | None:
     path = cached_file(repository, entry.predictions)
     if not entry.predictions or not path.exists():

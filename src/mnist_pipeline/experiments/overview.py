@@ -34,6 +34,7 @@ class Sources:
         train_rows: how many rows the training set has.
         test: accuracy on the test set.
         predictions: the path of a CSV with a row for each validation sample.
+        model: the path of what training makes and the test set judges.
     """
 
     validation: tuple[str, str]
@@ -41,6 +42,7 @@ class Sources:
     train_rows: tuple[str, str]
     test: tuple[str, str]
     predictions: str
+    model: str
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def _entry(
     name: str, commit: str, base: str, failure: str, sources: Sources, read: Callable[[str], bytes | None]
 ) -> Entry:
     params, before = (_params(read(f"{each}:{PARAMS}")) for each in (commit, base))
+    lock = read(f"{commit}:{LOCK}")
     code, base_code = (tuple(read(f"{each}:{path}") for path in CODE) for each in (commit, base))
 
     def metric(source: tuple[str, str]) -> Any:
@@ -179,8 +182,9 @@ def _entry(
         validation=metric(sources.validation),
         validation_rows=int(metric(sources.validation_rows) or 0),
         train_rows=int(metric(sources.train_rows) or 0),
-        test=metric(sources.test),
-        predictions=_locked_hash(read(f"{commit}:{LOCK}"), sources.predictions),
+        # An experiment that stopped after training still has the test accuracy of an earlier model.
+        test=metric(sources.test) if len(_locked_hashes(lock, sources.model)) < 2 else None,
+        predictions=next(iter(_locked_hashes(lock, sources.predictions)), ""),
         failure=failure,
     )
 
@@ -201,11 +205,10 @@ def _metrics(content: bytes | None) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _locked_hash(lock: bytes | None, path: str) -> str:
-    """Return the MD5 of an output in a dvc.lock, found in its text: parsing hundreds of them takes seconds."""
+def _locked_hashes(lock: bytes | None, path: str) -> set[str]:
+    """Return the MD5s of a file in a dvc.lock, found in its text: parsing hundreds of them takes seconds."""
     pattern = rf"^ *- path: {re.escape(path)}\n(?:(?! *- ).*\n)*? +md5: (\w+)$"
-    found = re.search(pattern.encode(), lock or b"", re.MULTILINE)
-    return found[1].decode() if found else ""
+    return {found.decode() for found in re.findall(pattern.encode(), lock or b"", re.MULTILINE)}
 
 
 def make_rows(entries: Sequence[Entry], pattern: str = "*", *, group: bool = False) -> list[Row]:

@@ -1,7 +1,6 @@
 """The ladder: improvements one after the other, each run with several seeds and tested against the one below.
 
 - ``spec``: experiments.yaml as typed objects: rungs and presets.
-- ``done``: which runs are done. ``queue``: the others, through DVC's queue.
 - ``results``: metrics/ladder_runs.csv, what each run gave, and of which code, packages and data.
 - ``adoption``: keep them after a change of code that gives the same bits.
 - ``analysis``: what each rung is worth. ``claims``: the tutorial's claims, tested.

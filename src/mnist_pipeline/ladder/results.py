@@ -14,10 +14,9 @@ import pandas as pd
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import DECIMALS, read_csv, write_csv
-from mnist_pipeline.ladder.done import DECISIVE_STAGES, finished
-from mnist_pipeline.ladder.queue import seconds_of
 from mnist_pipeline.ladder.spec import Ladder, Run
 from mnist_pipeline.provenance.dvc import cached_output, stages_of
+from mnist_pipeline.provenance.finished import finished, seconds_by_commit
 from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file
 from mnist_pipeline.provenance.paths import (
     CORRECTIONS,
@@ -30,6 +29,9 @@ from mnist_pipeline.provenance.paths import (
 )
 
 RUNS = Path("metrics/ladder_runs.csv")
+
+DECISIVE_STAGES = ("train", "evaluate")
+"""The stages whose inputs say whether an experiment is still a result of its run."""
 
 
 @dataclass(frozen=True)
@@ -140,19 +142,29 @@ def gather(repository: Path, ladder: Ladder, recorded: list[RunResult]) -> list[
     return [here.get(key) or earlier[key] for key in keys]
 
 
+def finished_runs(repository: Path, ladder: Ladder, runs: list[Run]) -> dict[Run, str]:
+    """Find the runs that are done, with the code, data and params of HEAD; the commit of each."""
+    wanted = {run.name: ladder.params_of(run).model_dump(mode="json", exclude_unset=True) for run in runs}  # as written
+    found = finished(repository, wanted, DECISIVE_STAGES, STEPS)
+    return {run: found[run.name] for run in runs if run.name in found}
+
+
 def results_here(repository: Path, ladder: Ladder, recorded: list[RunResult]) -> list[RunResult]:
     """Read the results of the experiments here that belong to the rungs as they are now, however many seeds."""
     seconds = {(run.rung, run.seed, run.params): run.seconds for run in recorded}
     named = (name.rpartition("-") for name in commits_by_name(repository))
     runs = [Run(rung, int(seed)) for rung, _, seed in named if rung in ladder.rungs and seed.isdecimal()]
-    found = finished(repository, ladder, runs)
+    found, here = finished_runs(repository, ladder, runs), seconds_by_commit(repository)
     return [
-        _from_experiment(repository, ladder, run, commit, seconds.get((run.rung, run.seed, ladder.digest(run))))
+        # A repetition may be on another machine, or a busy one: a time that is recorded stays.
+        _from_experiment(
+            repository, ladder, run, commit, seconds.get((run.rung, run.seed, ladder.digest(run))) or here.get(commit)
+        )
         for run, commit in found.items()
     ]
 
 
-def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, known: float | None) -> RunResult:
+def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, seconds: float | None) -> RunResult:
     training, test = (json.loads(read_file(repository, commit, path)) for path in (TRAIN_DETAILS, TEST_DETAILS))
     predictions = read_csv(
         read_file(repository, commit, PREDICTIONS), {"index": int, "actual": str, "predicted": str}, PREDICTIONS
@@ -161,7 +173,6 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, kn
     early_loss, swing = _course(
         repository, ladder, run, commit, training["train_rows"], predictions["actual"].nunique()
     )
-    seconds = seconds_of(repository, commit)
     return RunResult(
         rung=run.rung,
         seed=run.seed,
@@ -170,7 +181,7 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, kn
         corrected_accuracy=test.get("corrected", {}).get("accuracy"),
         validation_accuracy=training["validation_accuracy"],
         samples=len(predictions),
-        seconds=seconds if known is None else known,  # a repetition may be on another machine, or a busy one
+        seconds=seconds,
         early_loss=early_loss,
         swing=swing,
         **provenance_of(repository, commit),

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.base import Section
-from mnist_pipeline.params.overrides import used_settings, with_overrides
+from mnist_pipeline.params.overrides import resolved_params, settings_of, used_settings
 from mnist_pipeline.params.schema import Params, problems_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -125,6 +124,11 @@ class Ladder:
         """Return the arguments of -S, such as ["model.loss=bce", "train.seed=3"]."""
         return settings_of(self.overrides[run.rung] | {"train.seed": run.seed})
 
+    def message(self, run: Run) -> str:
+        """Return what the commit of a run says."""
+        rung = self.rungs[run.rung]
+        return f"{rung.title} (seed {run.seed}): {rung.why}"
+
     def params_of(self, run: Run) -> Params:
         """Return the params of a run."""
         params = self.params[run.rung]
@@ -159,34 +163,15 @@ def load_ladder(path: Path, params: Path) -> Ladder:
         if "train.seed" in rung.overrides:
             problems.append(f"{where}.overrides must leave train.seed alone; say how many with seeds: {where}.seeds")
         overrides[name] = (overrides[rung.builds_on] if rung.builds_on is not None else {}) | rung.overrides
-        found = _resolved(base, overrides[name] | {"train.seed": 0}, where, params)
+        found = resolved_params(base, overrides[name] | {"train.seed": 0}, where, params)
         if isinstance(found, Params):
             resolved[name] = found
         else:
             problems += found
     for name, preset in parsed.presets.items():
-        found = _resolved(base, preset.overrides, f"{path}: presets.{name}", params)
+        found = resolved_params(base, preset.overrides, f"{path}: presets.{name}", params)
         problems += [] if isinstance(found, Params) else found
     if problems:
         raise PipelineError("\n".join(problems))
     seeds = {name: rung.seeds or parsed.seeds for name, rung in parsed.rungs.items()}
     return Ladder(parsed.rungs, seeds, overrides, resolved, parsed.presets)
-
-
-def _resolved(base: dict[str, Any], overrides: dict[str, Value], where: str, params: Path) -> Params | list[str]:
-    """Return the params with these overrides, or the problems with them."""
-    try:
-        return Params.model_validate(with_overrides(base, overrides))
-    except KeyError as error:
-        return [f"{where}.overrides: {params} has no key {error.args[0]}"]
-    except ValidationError as error:
-        return [f"{where}: with it, {problem}" for problem in problems_of(error, Params)]
-
-
-def settings_of(overrides: Mapping[str, Value]) -> list[str]:
-    """Return the arguments of -S, such as ["model.loss=bce", "train.seed=3"]."""
-    return [f"{key}={_as_setting(value)}" for key, value in overrides.items()]
-
-
-def _as_setting(value: Value) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from mnist_pipeline.core.yaml import flatten
 from mnist_pipeline.params.model import architectures
-from mnist_pipeline.params.schema import Params
+from mnist_pipeline.params.schema import Params, problems_of
 
 RESULT_SECTIONS = ("data", "model", "optimizers", "train", "evaluate", "runtime")
 """The sections of params.yaml on which a result depends."""
@@ -71,3 +75,25 @@ def settings_to_restore(overrides: Mapping[str, Any], now: dict[str, Any], commi
     of_training = {key for key in before if key.split(".")[0] in TRAINING_SECTIONS} | {"data.deskew", "data.scaling"}
     changed = sorted(key for key in of_training - overrides.keys() if before.get(key) != after.get(key))
     return {key: before[key] for key in changed if key in before and key in after}
+
+
+def resolved_params(base: dict[str, Any], overrides: Mapping[str, Any], where: str, name: Path) -> Params | list[str]:
+    """Return the params with these overrides, or the problems with them.
+
+    Args:
+        base: content of params.yaml.
+        overrides: by dotted name.
+        where: they stand, for the problems.
+        name: of params.yaml.
+    """
+    try:
+        return Params.model_validate(with_overrides(base, overrides))
+    except KeyError as error:
+        return [f"{where}.overrides: {name} has no key {error.args[0]}"]
+    except ValidationError as error:
+        return [f"{where}: with it, {problem}" for problem in problems_of(error, Params)]
+
+
+def settings_of(overrides: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of -S, such as ["model.loss=bce", "train.seed=3"]."""
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()]

@@ -12,6 +12,8 @@ from pathlib import Path
 from mnist_pipeline.core.errors import RevisionError
 
 EXPERIMENTS = "refs/exps"
+WORKER, MACHINE, SECONDS = "Worker", "Machine", "Training-seconds"
+"""What the message of a result's commit says in git's trailers: who made it, on what, and how long training took."""
 
 
 def run_git(repository: Path, *arguments: str) -> bytes:
@@ -150,3 +152,9 @@ def changed_files(repository: Path, *paths: str) -> list[str]:
     """List the tracked files, of all or below ``paths``, whose changes are not committed."""
     listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z", "--", *paths)
     return [line[3:] for line in os.fsdecode(listed).split("\0")[:-1]]
+
+
+def trailer(repository: Path, commit: str, name: str) -> str:
+    """Return what a commit's message says by a name; empty: nothing."""
+    form = f"--format=%(trailers:key={name},valueonly)"
+    return run_git(repository, "log", "-1", form, commit).decode().strip()

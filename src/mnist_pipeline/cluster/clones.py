@@ -1,0 +1,130 @@
+"""The clones of a worker: made once, locked while in use, and repaired after whatever happened to the last run."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.core.files import write_text
+from mnist_pipeline.provenance.git import read_file, run_git
+from mnist_pipeline.provenance.paths import PACKAGES
+
+MARK = "MNIST_CLONE"
+"""Environment variable of all processes of a run: the clone in which they work."""
+
+STALE = (".git/index.lock", ".git/HEAD.lock", ".git/config.lock", ".dvc/tmp/rwlock", ".dvc/tmp/rwlock.lock")
+"""What a killed run leaves, and what then stops git or DVC. The lock of the clone says that nobody holds them."""
+
+MOST_CLONES = 1000
+
+
+@contextmanager
+def locked_clone(folder: str | None, origin: str) -> Iterator[Path]:
+    """Yield the path of a clone that nobody else uses; it need not exist yet.
+
+    The lock is the kernel's, and ends with the process that holds it, however that ends.
+
+    Args:
+        folder: of the clones; None: one in the user's cache. The name of the host is part of a clone's name, so that
+            the folder may be shared.
+        origin: git's address.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(folder).expanduser().resolve() if folder else cache / "mnist-pipeline"
+    root.mkdir(parents=True, exist_ok=True)
+    prefix = f"{platform.node()}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
+    for number in range(MOST_CLONES):
+        clone = root / f"{prefix}-{number}"
+        with clone.with_name(f"{clone.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            end_processes(clone)
+            try:
+                yield clone
+            finally:
+                end_processes(clone)
+            return
+    raise PipelineError(f"{root}: all {MOST_CLONES} clones are in use")
+
+
+def end_processes(clone: Path) -> None:
+    """Kill what still works in a clone, such as the stage of a run that was killed itself."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(clone):
+                process.kill()
+                process.wait(10)
+        except (psutil.Error, OSError):
+            continue  # it ended, or is another user's
+
+
+def prepare(clone: Path, origin: str, commit: str, store: str | None) -> None:
+    """Check out a commit in a clone, as if nothing had ever happened there; clone again if that does not go.
+
+    Raises:
+        RevisionError: the origin cannot be reached, or does not have the commit.
+    """
+    if (clone / ".git").exists():
+        try:
+            _check_out(clone, origin, commit, store)
+            return
+        except (RevisionError, OSError):
+            run_git(Path.cwd(), "ls-remote", origin, "HEAD")  # if this fails, the clone is not to blame
+            shutil.rmtree(clone)
+    half = clone.with_name(f"{clone.name}.new")
+    for folder in (clone, half):
+        shutil.rmtree(folder, ignore_errors=True)
+    run_git(clone.parent, "clone", "--quiet", "--no-checkout", origin, str(half))
+    half.rename(clone)  # so that a clone is there as a whole or not at all
+    _check_out(clone, origin, commit, store)
+
+
+def _check_out(clone: Path, origin: str, commit: str, store: str | None) -> None:
+    for name in STALE:
+        (clone / name).unlink(missing_ok=True)
+    shutil.rmtree(clone / ".dvc" / "tmp" / "exps", ignore_errors=True)
+    run_git(clone, "remote", "set-url", "origin", origin)
+    try:
+        run_git(clone, "cat-file", "-e", f"{commit}^{{commit}}")
+    except RevisionError:
+        heads = ["+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/head"]
+        run_git(clone, "fetch", "--quiet", "--no-auto-gc", "origin", *heads)
+    for ref in run_git(clone, "for-each-ref", "--format=%(refname)", "refs/exps").decode().split():
+        run_git(clone, "update-ref", "-d", ref)  # of earlier runs, and what DVC left of killed ones
+    run_git(clone, "checkout", "--quiet", "--force", "--detach", commit)
+    run_git(clone, "clean", "-ffdq")
+    if store is not None:
+        remote = f"['remote \"here\"']\n    url = {store}\n[core]\n    remote = here\n"
+        write_text(clone / ".dvc" / "config.local", remote)
+
+
+def differing_packages(clone: Path, commit: str, installed: Mapping[str, str]) -> list[str]:
+    """Compare the packages of this Python with requirements.lock of a commit; a line for each that differs.
+
+    A build label, such as that of ``2.13.0+cpu``, makes no difference.
+    """
+    try:
+        lines = read_file(clone, commit, PACKAGES).decode().splitlines()
+    except RevisionError:
+        return []
+    here = {canonicalize_name(name): version for name, version in installed.items()}
+    wanted = [Requirement(text) for line in lines if (text := line.split("#")[0].strip())]
+    return [
+        f"{each} wanted, {here.get(canonicalize_name(each.name), 'none')} here"
+        for each in wanted
+        if each.marker is None or each.marker.evaluate()
+        if not each.specifier.contains(here.get(canonicalize_name(each.name), "0"), prereleases=True)
+    ]

@@ -1,0 +1,191 @@
+"""From a repository to results: check that its runs can go to workers, run them, and bring the results here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, is_portable
+from mnist_pipeline.cluster.origin import Origin, set_environment, tree_of
+from mnist_pipeline.cluster.work import data_of
+from mnist_pipeline.core.errors import PipelineError, RevisionError
+from mnist_pipeline.core.yaml import parse_yaml
+from mnist_pipeline.provenance.dvc import cached_file, run_dvc
+from mnist_pipeline.provenance.git import changed_files, read_file, run_git
+from mnist_pipeline.provenance.paths import PARAMS
+from mnist_pipeline.provenance.recovery import exclusive
+
+LOCAL = "local"
+CLONES, CHECKPOINTS = Path(".scratch/workers"), Path(".scratch/checkpoints")
+SUMMARY = Path(".scratch/summary.json")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How runs are to be done.
+
+    Attributes:
+        scheduler: address of Dask's scheduler, or LOCAL.
+        jobs: how many runs at once, if LOCAL.
+        repeat: the share of runs to do twice.
+        origin: git's address of the repository for the workers; None: that of its remote ``origin``.
+        clones, checkpoints, any_numerics: as in ``Place``.
+    """
+
+    scheduler: str = LOCAL
+    jobs: int = 1
+    repeat: float = 0.0
+    origin: str | None = None
+    clones: str | None = None
+    checkpoints: str | None = None
+    any_numerics: bool = False
+
+
+class Session:
+    """Workers for the runs of one commit.
+
+    Attributes:
+        repository: that dispatches.
+        commit: its HEAD.
+        place: where everything is, for the workers.
+        origin: where results are published, from here.
+    """
+
+    def __init__(self, repository: Path, options: Options) -> None:
+        set_environment()
+        self.repository, self._options = repository, options
+        self.commit = run_git(repository, "rev-parse", "HEAD").decode().strip()
+        self.place = _place(repository, options, self.commit)
+        self.origin = Origin(repository, self.place.origin)
+        if self.is_remote:
+            self.fetch_results()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether results arrive at another repository than this one."""
+        return self._options.scheduler != LOCAL
+
+    def job(self, name: str, settings: Iterable[str], targets: Iterable[str] = (), message: str = "") -> Job:
+        """Return a run of this commit.
+
+        Raises:
+            PipelineError: its bits would depend on the worker, and nobody asked for that.
+        """
+        words = tuple(settings)
+        params = parse_yaml(read_file(self.repository, self.commit, PARAMS), PARAMS)
+        if self.is_remote and not self.place.any_numerics and not is_portable(params, words):
+            raise PipelineError(
+                f"{name}: runtime.numerics must be portable and runtime.device cpu on several machines, since the bits "
+                "would depend on the machine; --any-numerics runs it all the same, and records the machine"
+            )
+        return Job(name, self.commit, words, tuple(targets), message)
+
+    def run(self, jobs: list[Job], describe: Callable[[Result], str], earlier: Iterable[Job] = ()) -> list[Course]:
+        """Run jobs on the workers, with their progress on the screen; results are in this repository afterwards.
+
+        Args:
+            jobs: what is to do.
+            describe: says in a few words what a run gave, whose commit is here.
+            earlier: what is done; see ``Dispatcher.run``.
+
+        Raises:
+            PipelineError: there is no scheduler, or it is gone, or somebody runs another commit there.
+        """
+        from mnist_pipeline.cluster.dispatch import Dispatcher
+        from mnist_pipeline.cluster.screen import Screen, say_trust, write_summary
+        from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected, dashboard_of
+
+        def fetched(result: Result) -> str:
+            if self.is_remote:
+                self.origin.fetch([job.ref for job in jobs if job.name == result.name])
+            return describe(result)
+
+        if not jobs:
+            return []
+        only = nullcontext() if self.is_remote else exclusive(self.repository, "runs", "another command with runs")
+        with only, connected(self._options.scheduler, self._options.jobs) as client:
+            check_alone(client, self.commit)
+            with Screen(len(jobs), fetched, dashboard_of(client)) as screen:
+                client.subscribe_topic(TOPIC, screen.hear)
+                repeat = self._options.repeat
+                dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, screen.tick)
+                try:
+                    here = self._here()
+                    courses = dispatcher.run(jobs, [job for job in earlier if job.ref in here])
+                finally:
+                    workers = {"distrusted": dispatcher.distrusted, "refusing": dispatcher.refusing}
+                    write_summary(self.repository / SUMMARY, dispatcher.courses.values(), workers)
+        say_trust(courses, dispatcher.distrusted, dispatcher.refusing)
+        return courses
+
+    def _here(self) -> dict[str, str]:
+        """Return the commits of the experiments of this commit that are here, by ref."""
+        pattern = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}"
+        listed = run_git(self.repository, "for-each-ref", "--format=%(refname) %(objectname)", pattern).decode()
+        return dict(line.split() for line in listed.splitlines())
+
+    def fetch_results(self) -> None:
+        """Fetch the results of this commit that are at the origin.
+
+        Raises:
+            PipelineError: an experiment here has the name of one there, and other results.
+        """
+        there, here = self.origin.refs(f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/*"), self._here()
+        for ref in [ref for ref, commit in there.items() if here.get(ref, commit) != commit]:
+            run_git(self.repository, "fetch", "--quiet", "--no-tags", self.place.origin, ref)
+            if tree_of(self.repository, there[ref]) != tree_of(self.repository, here[ref]):
+                name = ref.split("/")[-1]
+                raise PipelineError(f"experiment {name} here differs from that at the origin; dvc exp remove {name}")
+        self.origin.fetch(ref for ref, commit in there.items() if here.get(ref) != commit)
+
+    def fetch_data(self, names: Iterable[str]) -> None:
+        """Fetch the outputs of experiments from DVC's remote."""
+        if (wanted := list(names)) and self.is_remote:
+            run_dvc(self.repository, "exp", "pull", self.place.origin, *wanted)
+
+
+def _place(repository: Path, options: Options, commit: str) -> Place:
+    """Check that workers find the commit and its data, and say where.
+
+    Raises:
+        PipelineError: they would not; the message says what to do.
+    """
+    if options.repeat and options.any_numerics:
+        raise PipelineError("--repeat compares bits, and --any-numerics allows others: leave one of them out")
+    if changed := changed_files(repository):
+        raise PipelineError(f"an experiment would lack uncommitted changes; commit or stash {', '.join(changed)}")
+    if options.scheduler == LOCAL:
+        cache = run_dvc(repository, "cache", "dir").strip()
+        if missing := [path for path, md5 in data_of(repository, commit) if not cached_file(repository, md5).exists()]:
+            raise PipelineError(f"DVC's cache lacks {', '.join(missing[:5])}, which runs read; run dvc repro")
+        clones = options.clones or str(repository / CLONES)
+        checkpoints = options.checkpoints or str(repository / CHECKPOINTS)
+        return Place(str(repository), clones, str(repository / cache), checkpoints, options.any_numerics)
+    try:
+        origin = options.origin or run_git(repository, "remote", "get-url", "origin").decode().strip()
+    except RevisionError:
+        raise PipelineError("there is no git remote origin, where workers find the commit; git remote add") from None
+    listed = run_git(repository, "ls-remote", origin, "HEAD", "refs/heads/*").decode()
+    tips = {line.split()[0] for line in listed.splitlines()}
+    if commit not in tips and not _contained(repository, commit, origin):
+        raise PipelineError(f"HEAD ({commit[:10]}) is not at {origin}; git push origin HEAD")
+    try:
+        run_git(repository, "grep", "-q", "url *=", commit, "--", ".dvc/config")
+    except RevisionError:
+        raise PipelineError(
+            "the committed .dvc/config has no remote, through which data reach the workers; dvc remote add --default, "
+            "and commit .dvc/config"
+        ) from None
+    missing = json.loads(run_dvc(repository, "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
+    if missing:
+        raise PipelineError(f"DVC's remote lacks {', '.join(sorted(missing)[:5])}; dvc push")
+    return Place(origin, options.clones, None, options.checkpoints, options.any_numerics)
+
+
+def _contained(repository: Path, commit: str, origin: str) -> bool:
+    """Whether a branch of the origin has a commit below its tip."""
+    run_git(repository, "fetch", "--quiet", "--no-tags", origin, "+refs/heads/*:refs/remotes/origin/*")
+    return bool(run_git(repository, "for-each-ref", "--contains", commit, "refs/remotes/origin"))

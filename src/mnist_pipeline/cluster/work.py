@@ -1,0 +1,238 @@
+"""One run in a clone of this worker: data, `dvc exp run`, publication of the result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mnist_pipeline.cluster.checkpoints import Checkpoints
+from mnist_pipeline.cluster.clones import MARK, differing_packages, locked_clone, prepare
+from mnist_pipeline.cluster.jobs import Job, Place, Result, differing_settings, is_portable, machine_here
+from mnist_pipeline.cluster.origin import (
+    CONFIRMED,
+    SET_ASIDE,
+    Origin,
+    patient,
+    set_environment,
+    tree_of,
+    with_trailers,
+)
+from mnist_pipeline.core import progress
+from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.hardware import describe_machine
+from mnist_pipeline.core.yaml import parse_yaml
+from mnist_pipeline.provenance.dvc import run_dvc, stages_of
+from mnist_pipeline.provenance.git import MACHINE, SECONDS, WORKER, object_hashes, read_file, run_git, trailer
+from mnist_pipeline.provenance.paths import LOCK, PARAMS
+
+LOG_LINES = 12
+POLL_SECONDS = 0.5
+TRAINED = re.compile(r"^train: \d+ epochs in ([0-9.]+) s\b", re.MULTILINE)
+RESUMED = "train: resuming"
+
+Tell = Callable[[str], None]
+Complete = Callable[[Path, Job], Job]
+
+
+def work(
+    job: Job, place: Place, tell: Tell, *, again: bool = False, worker: str = "", complete: Complete | None = None
+) -> Result:
+    """Run a job here, unless its result is at the origin, and publish what it gave.
+
+    Args:
+        job: the run.
+        place: where everything is.
+        tell: takes a few words about what happens now.
+        again: run it even if its result is there, without DVC's run cache, and compare.
+        worker: a name for this worker; by default that of the host.
+        complete: takes the clone and the job, and returns the job with its settings.
+
+    Raises:
+        PipelineError: the origin or the remote was away for too long, or the name is that of another run.
+    """
+    set_environment()
+    worker = worker or platform.node()
+    with locked_clone(place.clones, place.origin) as clone:
+        os.environ[MARK] = str(clone)
+        tell("checks out")
+        patient(lambda: prepare(clone, place.origin, job.commit, place.store), tell)
+        job = replace(job, commit=run_git(clone, "rev-parse", "HEAD").decode().strip())  # of a short hash, too
+        job = complete(clone, job) if complete else job
+        origin = Origin(clone, "origin")
+        if (known := _known(origin, job)) and not again:
+            return Result(job.name, "known", trailer(clone, known, WORKER), known)
+        if refused := _refused(clone, job, place):
+            return Result(job.name, "refused", worker, log="\n".join(refused))
+        tell("pulls data")
+        patient(lambda: _pull(clone, job), tell)
+        checkpoints = Checkpoints(clone, job, place.checkpoints)
+        checkpoints.fetch()
+        tell("runs")
+        log = clone.with_name(f"{clone.name}.log")
+        commit = _run(clone, job, checkpoints, log, tell, again=again)
+        if commit is None:
+            return Result(job.name, "failed", worker, log=_end_of(log))
+        seconds = _seconds(log)
+        trailers = {WORKER: worker, MACHINE: machine_here()} | ({SECONDS: f"{seconds:g}"} if seconds else {})
+        commit = with_trailers(clone, commit, trailers)
+        tell("pushes data")
+        patient(lambda: _push(clone, job, commit), tell)
+        tell("publishes")
+        found = patient(lambda: origin.publish(commit, job.ref), tell)
+        result = _compared(origin, job, commit, found, worker, seconds, exact=not place.any_numerics)
+        checkpoints.discard()
+        return result
+
+
+def _known(origin: Origin, job: Job) -> str | None:
+    """Return the commit of the job's result, if it is at the origin.
+
+    Raises:
+        PipelineError: it is of another run.
+    """
+    clone = origin.repository
+    known = patient(lambda: origin.refs(job.ref).get(job.ref), print)
+    if known is not None:
+        patient(lambda: origin.fetch([job.ref]), print)
+        run_git(clone, "update-ref", "-d", job.ref)  # DVC would refuse to run what it has
+        params = parse_yaml(read_file(clone, known, PARAMS), PARAMS)
+        if differing := differing_settings(params, job.settings):
+            raise PipelineError(
+                f"{job.name} of commit {job.commit[:10]} is another run at the origin: {', '.join(differing)}; "
+                "choose another name"
+            )
+    return known
+
+
+def _refused(clone: Path, job: Job, place: Place) -> list[str]:
+    """Why this worker must not run a job."""
+    differing = differing_packages(clone, job.commit, describe_machine()["packages"])
+    if differing:
+        return ["packages differ from requirements.lock of the commit; make setup installs them:", *differing]
+    params = parse_yaml(read_file(clone, job.commit, PARAMS), PARAMS)
+    if place.store is None and not place.any_numerics and not is_portable(params, job.settings):
+        return ["its bits depend on the machine: runtime.numerics is not portable; --any-numerics runs it all the same"]
+    return []
+
+
+def _pull(clone: Path, job: Job) -> None:
+    """Fetch the data that the stages read, once for each commit."""
+    mark, wanted = clone / ".git" / "pulled", f"{job.commit} {' '.join(job.targets)}"
+    if mark.exists() and mark.read_text("utf-8") == wanted:
+        return
+    if needed := data_of(clone, job.commit, job.targets):
+        run_dvc(clone, "pull", "--quiet", *(path for path, _ in needed))
+    mark.write_text(wanted, "utf-8")
+
+
+def data_of(repository: Path, commit: str, targets: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """List what stages read that is in DVC's cache rather than in git, with its hash.
+
+    Args:
+        repository: of git.
+        commit: whose dvc.lock counts.
+        targets: the stages, with all that they build on; (): all stages.
+    """
+    stages = stages_of(repository, commit)
+    made = {out["path"]: (name, out.get("md5", "")) for name, stage in stages.items() for out in stage.get("outs", [])}
+    read: set[str] = set()
+    left = list(targets or stages)
+    while left:
+        paths = {dep["path"] for dep in stages.get(left.pop(), {}).get("deps", [])} - read
+        read |= paths
+        left += [made[path][0] for path in paths if path in made]
+    data = sorted(read & made.keys())
+    tracked = object_hashes(repository, commit, data) if data else {}
+    return [(path, made[path][1]) for path in data if path not in tracked]
+
+
+def _run(clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell, *, again: bool) -> str | None:
+    """Run the experiment; its commit, or None if it failed."""
+    options = [word for setting in job.settings for word in ("--set-param", setting)]
+    options += ["--message", job.message] if job.message else []
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--allow-missing", "--name", job.name, *options, *job.targets]
+    if again:
+        shutil.rmtree(clone / ".dvc" / "cache" / "runs", ignore_errors=True)  # DVC's run cache, which would answer
+    shutil.rmtree(clone / progress.FOLDER, ignore_errors=True)
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}  # Dask's
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=clone, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        said = ""
+        while True:
+            try:
+                status = process.wait(POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                checkpoints.send()
+                if (now := progress_in(clone)) not in ("", said):
+                    tell(said := now)
+    found = run_git(clone, "for-each-ref", "--format=%(objectname)", job.ref).decode().strip()
+    return found if status == 0 and found else None
+
+
+def progress_in(clone: Path) -> str:
+    """Say how far a run is, in a few words; empty: unknown."""
+    if not (known := progress.read_progress(clone).values()):
+        return ""
+    now = max(known, key=lambda each: each.seen)
+    return f"{now.stage}, epoch {now.epoch} of {now.epochs}" if now.epochs else now.stage
+
+
+def _end_of(log: Path) -> str:
+    lines = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+    return "\n".join(lines[-LOG_LINES:]) or "it printed nothing"
+
+
+def _seconds(log: Path) -> float | None:
+    """Return how long training took, from what it printed; None: it was not trained here, or not from its start."""
+    text = log.read_text("utf-8", errors="replace")
+    found = TRAINED.findall(text)
+    return float(found[-1]) if found and RESUMED not in text else None
+
+
+def _outs(repository: Path, commit: str) -> Mapping[str, str]:
+    stages = stages_of(repository, commit)
+    return {out["path"]: out.get("md5", "") for stage in stages.values() for out in stage.get("outs", [])}
+
+
+def _push(clone: Path, job: Job, commit: str) -> None:
+    """Push the data that this run made."""
+    before, now = _outs(clone, job.commit), _outs(clone, commit)
+    made = sorted(path for path in now if now[path] != before.get(path))
+    tracked = object_hashes(clone, commit, made) if made else {}
+    if data := [path for path in made if path not in tracked]:
+        run_dvc(clone, "push", "--quiet", *data)
+
+
+def _compared(
+    origin: Origin, job: Job, commit: str, found: str, worker: str, seconds: float | None, *, exact: bool
+) -> Result:
+    """Compare a result with the one that counts."""
+    clone = origin.repository
+    tree = tree_of(clone, commit)
+    if found == commit:
+        return Result(job.name, "published", worker, commit, tree, seconds=seconds)
+    first = trailer(clone, found, WORKER)
+    if tree_of(clone, found) == tree:
+        computed = read_file(clone, commit, LOCK) != read_file(clone, job.commit, LOCK)
+        if first == worker or not computed:
+            return Result(job.name, "known", first, found, tree)
+        patient(lambda: origin.keep(commit, CONFIRMED, job.where, worker), print)
+        return Result(job.name, "confirmed", worker, found, tree, first, seconds)
+    if not exact:
+        return Result(job.name, "known", first, found, tree)
+    patient(lambda: origin.keep(commit, SET_ASIDE, job.where, worker), print)
+    files = run_git(clone, "diff", "--name-only", found, commit).decode().split()
+    machines = [f"{name} ({trailer(clone, each, MACHINE)})" for name, each in ((first, found), (worker, commit))]
+    log = f"{job.name} came out otherwise on {machines[1]} than on {machines[0]}: {', '.join(files)} differ"
+    return Result(job.name, "different", worker, commit, tree, first, seconds, log)
