@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 
 from mnist_pipeline.ladder.results import finished_runs
 from mnist_pipeline.ladder.spec import Ladder, Run, load_ladder
+from mnist_pipeline.provenance.dvc import cached_output
+from mnist_pipeline.provenance.paths import STEPS
+from mnist_pipeline.provenance.recovery import exclusive
 from tests.ladder.runs import make_ladder
 from tests.repository import ROWS, Repository, git, make_experiment, make_quick_repository
 
@@ -84,3 +88,19 @@ def test_of_several_experiments_of_a_name_the_one_that_stands_is_found(repositor
     make_experiment(repository, RUN.name, {"train.epochs": 5, "train.seed": 1})
     assert len(commits_of(repository, RUN.name)) == 2
     assert finished_runs(repository.path, load(repository), load(repository).runs()) == {RUN: commit}
+
+
+def test_what_dvc_gc_removed_is_run_again(repository: Repository) -> None:
+    (commit,) = commits_of(repository, RUN.name)
+    cached_output(repository.path, commit, STEPS).unlink()
+    assert finished_runs(repository.path, load(repository), [RUN]) == {}
+    repository.run("mnist ladder run longer --seeds 2")
+    (again,) = commits_of(repository, RUN.name)
+    assert again != commit
+    assert cached_output(repository.path, again, STEPS).exists()
+
+
+def test_one_ladder_runs_at_a_time(repository: Repository) -> None:
+    with exclusive(repository.path, "runs", "mnist ladder run"):
+        printed = repository.start("mnist ladder run base").communicate()[0]
+    assert re.search(r"mnist ladder run \(process \d+\) is at work here; wait for its end", printed)

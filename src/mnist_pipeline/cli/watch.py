@@ -17,9 +17,9 @@ from mnist_pipeline.core.tables import text_table
 from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_and_failures
 
 DESCRIPTION = (
-    "Show what runs now, in the workspace, with --temp, in DVC's queue, and here for ladders and sweeps: for each run the stage, how much of the "
-    "training is done, the loss of the last batches, and the validation accuracy after each epoch. Ctrl-C ends this "
-    "command, and no run."
+    "Show what runs now, in the workspace, with --temp, in DVC's queue, and here for ladders and sweeps: for each run "
+    "the stage, how much of the training is done, the loss of the last batches, and the validation accuracy after each "
+    "epoch. Ctrl-C ends this command, and no run."
 )
 REFRESH_SECONDS = 0.5
 QUEUE_SECONDS = 10.0  # between two questions to DVC, which computes for half a second to answer

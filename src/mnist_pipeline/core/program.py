@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -58,10 +59,12 @@ def _check_against_lock(lock: Path) -> None:
     """
     from mnist_pipeline.core.yaml import read_yaml
 
-    stages = read_yaml(lock).get("stages", {}) if lock.exists() else {}
-    for out in (out for stage in stages.values() for out in stage.get("outs", [])):
-        path = Path(out["path"])
-        if path in _watched and path.suffix != ".safetensors" and path.is_file() and md5_of(path) != out["md5"]:
+    known = defaultdict[Path, set[str]](set)  # several: DVC keeps the entry of a stage that was renamed
+    for stage in read_yaml(lock).get("stages", {}).values() if lock.exists() else ():
+        for out in stage.get("outs", []):
+            known[Path(out["path"])].add(out["md5"])
+    for path in (path for path in known if path in _watched and path.suffix != ".safetensors" and path.is_file()):
+        if md5_of(path) not in known[path]:
             raise PipelineError(f"{path} is not what {lock} records: damaged, or edited; mnist doctor says which")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import atomic_write
 
 # Okabe and Ito's palette (2008): distinguishable with every common form of colour blindness.
@@ -56,16 +57,42 @@ def save_figure(path: Path, figure: Figure) -> None:
         figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 
+Drawings = Sequence[tuple[Path, Callable[[], Figure]]]
+
+
 def save_figures(figures: Mapping[Path, Callable[[], Figure]]) -> None:
-    """Draw figures and write them, in two processes; name those first that take long."""
+    """Draw figures and write them; every other in a second process.
+
+    Raises:
+        PipelineError: that process was killed.
+    """
     context = get_context("fork" if sys.platform == "linux" else None)  # a copy need not import everything again
-    ignore_interrupts = signal.signal, (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends this process, which ends them
-    with context.Pool(2, *ignore_interrupts) as pool:
-        pool.starmap(_draw, figures.items(), chunksize=1)
+    receiver, sender = context.Pipe(duplex=False)
+    drawings = list(figures.items())
+    other = context.Process(target=_save_some, args=(drawings[1::2], sender))
+    other.start()
+    sender.close()
+    for path, draw in drawings[::2]:
+        save_figure(path, draw())
+    try:
+        error = receiver.recv()
+    except EOFError:
+        raise PipelineError("a process was killed, perhaps because memory ran out; run dvc repro again") from None
+    other.join()
+    if error is not None:
+        raise error
 
 
-def _draw(path: Path, draw: Callable[[], Figure]) -> None:
-    save_figure(path, draw())
+def _save_some(drawings: Drawings, answer: Connection) -> None:
+    """Save figures, and send what stopped it, or None. Nothing waits for a process that was killed."""
+    try:
+        for path, draw in drawings:
+            save_figure(path, draw())
+        answer.send(None)
+    except Exception as error:
+        answer.send(error)
+    except KeyboardInterrupt as stop:
+        answer.send(stop)
 
 
 def draw_image(axes: Axes, image: NDArray[np.uint8]) -> None:
