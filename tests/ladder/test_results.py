@@ -75,10 +75,10 @@ def test_results_are_gathered_from_experiments(repository: Repository) -> None:
     assert (base.rung, base.seed, base.params) == ("base", 0, ladder.digest(Run("base", 0)))
     assert (base.accuracy, base.samples, base.wrong) == (0.1, 20, tuple(range(2, 20)))
     assert (base.validation_accuracy, base.seconds) == (0.5, 2.5)
-    # Of losses 1, 1/2, 1/3, 1/4, two in each epoch of 256 rows:
+    # Of losses 2, 2/2, 2/3, 2/4, two in each epoch of 256 rows:
     uniform = uniform_loss("cross_entropy", 4)
-    assert base.early_loss == pytest.approx(0.75 / uniform, abs=1e-6)
-    assert base.swing == pytest.approx((1 / 3 - 1 / 4) / 2 / uniform, abs=1e-6)
+    assert base.early_loss == pytest.approx(1.5 / uniform, abs=1e-6)
+    assert base.swing == pytest.approx((2 / 3 - 2 / 4) / 2 / uniform, abs=1e-6)
 
 
 def test_recorded_runs_of_the_same_settings_stand_for_those_made_elsewhere(repository: Repository) -> None:
@@ -100,7 +100,7 @@ def test_recorded_runs_of_the_same_settings_stand_for_those_made_elsewhere(repos
 def test_a_course_without_enough_losses_is_unknown(repository: Repository) -> None:
     """One step for each epoch has no spread."""
     whole = gather(repository.path, load(repository), [make_run("whole", 1, set())])[-1]
-    assert whole.early_loss == pytest.approx(1 / uniform_loss("cross_entropy", 4), abs=1e-6)
+    assert whole.early_loss == pytest.approx(4 / uniform_loss("cross_entropy", 4), abs=1e-6)
     assert whole.swing is None
 
 
