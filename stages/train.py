@@ -48,7 +48,8 @@ def main() -> None:
         dataset.labels, params.data.validation_size, params.train.seed, dataset.groups
     )
     check_batch_size(params.train.batch_size, len(train_rows))
-    train, validation = to_samples(dataset, train_rows), to_samples(dataset, validation_rows)
+    train = to_samples(dataset, train_rows, in_memory=params.train.shuffle != "blocks")
+    validation = to_samples(dataset, validation_rows)
     classifier = new_classifier(
         dataset.images.shape[1],
         dataset.classes,

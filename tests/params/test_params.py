@@ -100,7 +100,7 @@ VALUES = {
     "optimizers.adam.epsilon": ("1e-08", "0 true"),
     "train.epochs": ("1 10", "0 -1 10.0 1e1 '10' ten true null [10]"),
     "train.shards": ("1 2 64", "0 1.0"),
-    "train.shuffle": ("false", "0"),
+    "train.shuffle": ("false blocks", "0 all null"),
     "train.schedule": ("constant cosine one_cycle", "linear"),
     "train.seed": ("0 4294967295", "-1 4294967296"),
     "train.augmentation.rotation": ("0 180", "-1 181"),

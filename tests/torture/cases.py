@@ -199,10 +199,13 @@ class Suite:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(random.uniform(0, seconds))
             number = random.choice([signal.SIGKILL] * 6 + [signal.SIGTERM, signal.SIGHUP])
-            for each in world.processes(WHO[random.choice(row.who)]) or world.processes():
+            hit = world.processes(WHO[random.choice(row.who)]) or world.processes()
+            for each in hit:
                 with suppress(psutil.Error):
                     each.send_signal(number)
             status, _ = world.ended(process, row.command)
+            if number == signal.SIGKILL:  # DVC takes a process that nobody has reaped for one that holds its lock
+                psutil.wait_procs(hit, timeout=10)
             self.recover(world, row, random)
         return status != 0
 
@@ -269,7 +272,8 @@ class Suite:
             processes.append(world.start(second))
             statuses = [world.ended(each, f"{first} | {second}")[0] for each in processes]
             world.must(f"{DOCTOR} && mnist reset --yes && {MAKE_REPRO}")
-            self.must_be(world, (MAKE_REPRO,), base="small")
+            written = [each for each in (first, second) if each == "mnist ladder report"]  # which reset leaves
+            self.must_be(world, (MAKE_REPRO,), *((each, MAKE_REPRO) for each in written), base="small")
         return any(statuses)
 
 

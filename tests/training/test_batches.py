@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ import torch
 from mnist_pipeline.models.classifier import UNIT, new_classifier
 from mnist_pipeline.training import batches
 from mnist_pipeline.training.batches import Blocks, Samples, derive_seed, epoch_order, to_samples
+from mnist_pipeline.training.loop import fit
+from mnist_pipeline.training.summary import augmented_examples, scaling_of
 from tests.conftest import DIGITS, synthetic_dataset
-from tests.training.runs import SMALL, MakeParams, samples, untrained
+from tests.training.runs import CNN, SMALL, MakeParams, samples, untrained, weights_of
 
 
 def test_samples_are_the_rows_asked_for_in_that_order() -> None:
@@ -79,3 +83,32 @@ def test_an_epochs_order_is_that_of_the_file_or_depends_on_the_seed_and_the_epoc
     assert len({tuple(order.tolist()) for order in orders}) == 5
     assert epoch_order(50, make_params({"train.shuffle": False}).train, 2).tolist() == list(range(50))
     assert max(derive_seed(0, epoch) for epoch in range(50)) < 2**63
+
+
+def test_blocks_are_mixed_in_pools_of_chunks(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "CHUNK", 5)
+    monkeypatch.setattr(batches, "CHUNKS_IN_POOL", 3)
+    params = make_params({"train.shuffle": "blocks"}).train
+    order = epoch_order(52, params, 1)
+    assert sorted(order.tolist()) == list(range(52))
+    pools = [set((pool // 5).tolist()) for pool in torch.split(order, 15)]
+    assert max(map(len, pools)) <= 4  # three chunks, and where the short one came before, a part of the next
+    assert sum(map(len, pools)) <= 14
+    assert not torch.equal(order, epoch_order(52, params, 2))
+    assert (order[:15].diff().abs() > 1).any()
+
+
+@pytest.mark.parametrize("changes", [{"data.deskew": True, "data.scaling": "standard"}, CNN, {"train.shards": 2}])
+def test_images_in_their_file_train_to_the_same_bits(make_params: MakeParams, changes: dict[str, Any]) -> None:
+    """What is read when it is needed is what would have been copied into memory."""
+    params, dataset = make_params({**SMALL, "train.shuffle": "blocks", **changes}), synthetic_dataset(150)
+    rows, found = np.arange(3, 140), []
+    for in_memory in (True, False):
+        train = to_samples(dataset, rows, in_memory=in_memory)
+        classifier = new_classifier(
+            8, DIGITS, scaling_of(train, params.data.scaling), params.model, 0, params.data.deskew
+        )
+        history = fit(classifier, train, to_samples(dataset, np.arange(3)), params.train, params.optimizers)
+        examples = augmented_examples(classifier, train, params.train)["originals"]
+        found.append((history, weights_of(classifier).tolist(), examples.tobytes()))
+    assert found[0] == found[1]

@@ -48,6 +48,7 @@ RUNS: dict[str, dict[str, Any]] = {
 } | {
     "no momentum": {"optimizers.sgd.momentum": 0.0, "optimizers.sgd.nesterov": False},
     "in the order of the file": {"train.shuffle": False},
+    "shuffled in blocks": {"train.shuffle": "blocks"},
     "cnn, augmented": {**CNN, "train.augmentation.shift": 1, "train.augmentation.elastic_alpha": 8},
     "cnn, four shards": {**CNN, "train.shards": 4},
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, UnitInterval
 
@@ -25,13 +25,22 @@ class AugmentationParams(Section):
         return any((self.rotation, self.scale, self.shear, self.shift, self.elastic_alpha))
 
 
+def _shuffle(value: Any) -> Any:
+    if isinstance(value, bool) or value == "blocks":
+        return value
+    raise ValueError(f"must be true, false or blocks, was {value!r}")
+
+
+Shuffle = Annotated[bool | Literal["blocks"], BeforeValidator(_shuffle)]
+
+
 class TrainParams(Section):
     """The training loop."""
 
     epochs: PositiveInt
     batch_size: PositiveInt
     shards: PositiveInt
-    shuffle: bool
+    shuffle: Shuffle
     schedule: Literal["constant", "cosine", "one_cycle"]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     log_every: PositiveInt

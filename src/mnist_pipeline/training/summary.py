@@ -16,7 +16,7 @@ from mnist_pipeline.models.prediction import passes
 from mnist_pipeline.models.registry import count_macs
 from mnist_pipeline.params.run import TrainParams
 from mnist_pipeline.training.augmentation import SHARING, Augmentation
-from mnist_pipeline.training.batches import Samples, derive_seed
+from mnist_pipeline.training.batches import BLOCK_SIZE, Samples, derive_seed
 from mnist_pipeline.training.losses import loss_and_accuracy
 from mnist_pipeline.training.state import History
 
@@ -31,7 +31,10 @@ def scaling_of(train: Samples, name: str) -> Scaling:
     """
     if name == "unit":
         return UNIT
-    mean, std = mean_and_std(np.bincount(train.images.numpy().reshape(-1), minlength=256))
+    counts = np.zeros(256, np.int64)
+    for places in torch.split(torch.arange(len(train)), BLOCK_SIZE):
+        counts += np.bincount(train.images_at(places).numpy().reshape(-1), minlength=256)
+    mean, std = mean_and_std(counts)
     if std == 0:
         raise PipelineError("data.scaling standard needs pixels that differ; all training pixels are equal")
     return Scaling(mean, std)
@@ -64,7 +67,7 @@ def augmented_examples(classifier: Classifier, train: Samples, params: TrainPara
         ``originals``, (n, side, side), deskewed if the classifier does so; ``distorted``, (n, variants, side, side),
         without variants if training augments nothing.
     """
-    images = classifier.upright(train.images[:EXAMPLES])
+    images = classifier.upright(train.images_at(torch.arange(len(train))[:EXAMPLES]))
     count = EXAMPLE_VARIANTS if params.augmentation.enabled else 0
     variants = torch.zeros(len(images), count, *images.shape[1:], dtype=torch.uint8)
     if count:
