@@ -62,7 +62,7 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| training time, portable numerics: ratio to fast, on two cores | ≤ 4 | {spread(ratios, 2)}; "
             f"{statistics.mean(portable):.1f} s, {statistics.mean(fast):.1f} s |"
         )
-    lines += shard_lines(found) + ghost_norm_lines(found)
+    lines += shard_lines(found) + ghost_norm_lines(found) + large_data_lines(found)
     if "matrix_product" in found:
         mkl, onednn = found["matrix_product"]["mkl"], found["matrix_product"]["onednn"]
         lines.append(
@@ -141,6 +141,24 @@ def ghost_norm_lines(found: dict[str, Any]) -> list[str]:
             f"| within ±0.1 | {'; '.join(said)} |"
         )
     return lines
+
+
+def large_data_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about shuffling in blocks: accuracy, and memory by rows."""
+    if "large_data" not in found:
+        return []
+    lines = []
+    for order, kinds in found["large_data"]["errors"].items():
+        said: list[str] = []
+        for name, result in kinds.items():
+            low, high = (100 * bound for bound in result["interval"])
+            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2f}"
+            said.append(f"{name}: {spread(result['errors'], 1)}{test if said else ''}")
+        where = {"file": "in the order of MNIST", "label": "sorted by label"}[order]
+        lines.append(f"| errors on 20,000 validation rows by what is shuffled, file {where} | | {'; '.join(said)} |")
+    runs = found["large_data"]["memory"]
+    each = ", ".join(f"{run['rows']:,} rows {run['megabytes']:.0f} MB and {run['seconds']:.0f} s" for run in runs)
+    return [*lines, f"| `train.shuffle: blocks`, an epoch: memory beyond pages of files, and time | bounded | {each} |"]
 
 
 def worded(name: str) -> str:

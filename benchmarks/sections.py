@@ -18,6 +18,7 @@ import yaml
 
 from benchmarks.audit_quality import audit
 from benchmarks.experiment import experiment
+from benchmarks.large_data import large_data
 from benchmarks.many_runs import runs_table
 from benchmarks.processes import (
     ARRAYS,
@@ -456,6 +457,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         fresh_clone,
         ghost_norm,
         growth,
+        large_data,
         matrix_product,
         nothing_to_do,
         numerics,
