@@ -36,8 +36,7 @@ def main() -> None:
     from mnist_pipeline.models.prediction import predict, write_predictions
     from mnist_pipeline.params.limits import check_batch_size
     from mnist_pipeline.training.batches import to_samples
-    from mnist_pipeline.training.checkpoint import checkpoint_for
-    from mnist_pipeline.training.loop import fit
+    from mnist_pipeline.training.ensemble import checkpoints_for, fit_members
     from mnist_pipeline.training.losses import fit_temperature
     from mnist_pipeline.training.shards import joined_processes
     from mnist_pipeline.training.state import Epoch, Step
@@ -59,11 +58,11 @@ def main() -> None:
         params.data.deskew,
     )
     classifier.to(numerics.device(params.runtime.device))
-    checkpoint = checkpoint_for(args.scratch, params, args.train)
+    checkpoints = checkpoints_for(args.scratch, params, args.train)
     mixed_precision = numerics.uses_mixed_precision(params.runtime.numerics, params.runtime.device)
     started = time.perf_counter()
     with joined_processes() as first:
-        history = fit(classifier, train, validation, params.train, params.optimizers, checkpoint, mixed_precision)
+        history = fit_members(classifier, train, validation, params, checkpoints, mixed_precision)
     if not first:
         return
 
@@ -80,7 +79,8 @@ def main() -> None:
     predicted = classifier.probabilities(outputs).cpu().numpy()
     write_predictions(args.validation, validation.labels.numpy(), predicted, dataset.classes)
     save_arrays(args.examples, augmented_examples(classifier, train, params.train))
-    checkpoint.discard()
+    for checkpoint in checkpoints:
+        checkpoint.discard()
     seconds = time.perf_counter() - started
     print(f"train: {len(history.epochs)} epochs in {seconds:.1f} s; {_described(accuracy, validation)}")
 

@@ -94,6 +94,7 @@ class World(Repository):
         experiments = {ref.split("/")[4]: ref for ref in refs if ref.count("/") == 4}
         found |= {f"exp {name}": git(self.path, "show", f"{ref}:dvc.lock") for name, ref in experiments.items()}
         left = [*self.path.rglob(".*.tmp"), *self.path.rglob("index.lock"), *self.folder.glob("tmp/*")]
+        left = [path for path in left if path.name != ".ses"]  # onnxruntime's
         return found | {
             "HEAD": (self.path / ".git" / "HEAD").read_text("utf-8"),
             "status": git(self.path, "status", "--porcelain"),

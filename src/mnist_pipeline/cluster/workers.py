@@ -54,6 +54,7 @@ def connected(scheduler: str, jobs: int) -> Iterator[Client]:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
         # Threads, as each run is a process anyway.
         options: dict[str, Any] = {"processes": False, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+        options["local_directory"] = ".scratch"
         with LocalCluster(n_workers=jobs, silence_logs=50, **options) as cluster, Client(cluster) as client:
             yield client
         return
@@ -82,7 +83,7 @@ def run_here(name: str, words: list[str]) -> dict[str, Any]:
     """Run `mnist work` on this worker; its result as a dict."""
     worker = get_worker()
     identity = identity_of(worker.name, worker.address)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
         path = Path(folder) / "result.json"
         command = [sys.executable, "-m", "mnist_pipeline.cli.main", "work", *words]
         command += [f"--worker={identity}", f"--json={path}", "--with-parent"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from mnist_pipeline.core.arrays import load_arrays, save_arrays
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.models.deskew import deskewed
-from mnist_pipeline.models.registry import build_network
+from mnist_pipeline.models.registry import Ensemble, build_network
 from mnist_pipeline.params.base import PositiveFloat, Section
 from mnist_pipeline.params.data import ClassNames
 from mnist_pipeline.params.model import ModelParams, architectures
@@ -87,6 +87,18 @@ class Classifier(nn.Module):
         self.deskew = deskew
         self.temperature = 1.0
         self.network = build_network(image_side, len(classes), params)
+
+    def members(self) -> list[Classifier]:
+        """Return the networks of an ensemble, each in a classifier of its own that shares its weights; else this."""
+        if self.params.members == 1:
+            return [self]
+        alone = self.params.model_copy(update={"members": 1})
+        members = []
+        for network in cast("Ensemble", self.network[0]).members:
+            member = Classifier(self.image_side, self.classes, self.scaling, alone, self.deskew)
+            member.network = cast("nn.Sequential", network)
+            members.append(member)
+        return members
 
     def forward(self, images: Tensor) -> Tensor:
         """Return outputs, float32 (n, classes), for images, uint8 (n, image_side, image_side)."""
@@ -162,6 +174,7 @@ def device_of(classifier: Classifier) -> torch.device:
 def save_classifier(path: Path, classifier: Classifier) -> None:
     """Write a classifier into a file from which alone it can be loaded."""
     others = set(architectures()) - {classifier.params.architecture}
+    others |= {"members"} if classifier.params.members == 1 else set()
     description = {
         "image_side": classifier.image_side,
         "classes": classifier.classes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -20,8 +20,21 @@ ARCHITECTURES: dict[str, Callable[[int, int, Any, ModelParams], nn.Sequential]] 
 }
 
 
+class Ensemble(nn.Module):
+    """The mean of the outputs of several networks (Hansen and Salamon 1990)."""
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return outputs, float32 (n, classes), for inputs, float32 (n, image_side²)."""
+        total: Tensor = sum(member(inputs) for member in self.members)
+        return total / len(self.members)
+
+
 def build_network(image_side: int, classes: int, params: ModelParams) -> nn.Sequential:
-    """Build the network of ``params.architecture``, with the output activation.
+    """Build the network of ``params.architecture``, with the output activation; as many as there are members.
 
     Weights are PyTorch's default initialisation, drawn from torch's global generator.
 
@@ -36,6 +49,9 @@ def build_network(image_side: int, classes: int, params: ModelParams) -> nn.Sequ
     Raises:
         PipelineError: it cannot be built for such images; the message says why.
     """
+    if params.members > 1:
+        single = params.model_copy(update={"members": 1})
+        return nn.Sequential(Ensemble(build_network(image_side, classes, single) for _ in range(params.members)))
     try:
         network = ARCHITECTURES[params.architecture](image_side, classes, params.settings, params)
     except ValueError as error:

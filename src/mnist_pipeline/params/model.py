@@ -57,6 +57,7 @@ class ModelParams(Section):
     loss: Literal["mse", "bce", "cross_entropy"]
     optimizer: Literal["sgd", "adam", "adamw"]
     test_time_shift: Annotated[int, Field(ge=0, le=8)]
+    members: Annotated[int, Field(ge=1, le=64)] = 1
 
     @property
     def settings(self) -> Section:

@@ -37,6 +37,8 @@ def used_settings(params: Params) -> dict[str, Any]:
         del result["data"]["deskew"]
     if not params.model.test_time_shift:
         del result["model"]["test_time_shift"]
+    if params.model.members == 1:
+        del result["model"]["members"]
     for name in set(architectures()) - {params.model.architecture}:
         del result["model"][name]
     result["optimizers"] = {params.model.optimizer: result["optimizers"][params.model.optimizer]}

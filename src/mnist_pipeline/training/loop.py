@@ -27,12 +27,14 @@ def fit(
     optimizers: OptimizersParams,
     checkpoint: Checkpoint | None = None,
     mixed_precision: bool = False,
+    *,
+    shown: bool = True,
 ) -> History:
-    """Train a classifier in place, on its device, and score it on ``validation`` (may be empty) after every epoch.
+    """Train a network in place, on its device, and score it on ``validation`` (may be empty) after every epoch.
 
     With a ``checkpoint``, resume from it if there is one, to the same bits. ``mixed_precision`` computes the network in
     bfloat16; weights, loss and optimizer stay float32 (Micikevicius et al. 2018). Raises ``PipelineError`` if the loss
-    or a weight becomes infinite or NaN.
+    or a weight becomes infinite or NaN. Progress is reported if there is a checkpoint, unless ``shown`` is false.
     """
     device = device_of(classifier)
     blocks = Blocks(classifier, train.to(device), params)
@@ -48,7 +50,7 @@ def fit(
         return loss_function(outputs, labels), outputs
 
     shards = Shards(classifier.network, params.shards)
-    state = TrainingState(classifier, optimizer, schedule, params, checkpoint)
+    state = TrainingState(classifier, optimizer, schedule, params, checkpoint, shown=shown)
     while state.progress.epoch <= params.epochs:
         state.start_epoch(blocks.batches)
         for block in blocks.of_epoch(state.progress.epoch, done=state.progress.batch):

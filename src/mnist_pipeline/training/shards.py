@@ -145,6 +145,11 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def is_distributed() -> bool:
+    """Whether several processes train together."""
+    return distributed.is_initialized()
+
+
 def from_first(compute: Callable[[], T]) -> T:
     """Return what a function returns in the first process; it is called there alone."""
     if not distributed.is_initialized():

@@ -103,11 +103,13 @@ class TrainingState:
         schedule: LRScheduler,
         params: TrainParams,
         checkpoint: Checkpoint | None,
+        *,
+        shown: bool = True,
     ) -> None:
         self.progress = Progress()
         self._classifier, self._optimizer, self._schedule = classifier, optimizer, schedule
         self._params, self._checkpoint = params, checkpoint
-        self._shown = checkpoint is not None and not rank()  # else it is a part of a run, such as a fold of the audit
+        self._shown = shown and checkpoint is not None and not rank()  # a fold of the audit has no checkpoint
         self._bar: tqdm[NoReturn] | None = None
         if checkpoint is not None and (saved := checkpoint.load()) is not None:
             self._restore(saved)
