@@ -62,7 +62,9 @@ def main() -> None:
     mixed_precision = numerics.uses_mixed_precision(params.runtime.numerics, params.runtime.device)
     started = time.perf_counter()
     with joined_processes() as first:
-        history = fit_members(classifier, train, validation, params, checkpoints, mixed_precision)
+        history = fit_members(
+            classifier, train, validation, params.train, params.optimizers, checkpoints, mixed_precision
+        )
     if not first:
         return
 

@@ -26,7 +26,9 @@ TRAIN, VALIDATION = samples(100), samples(40, seed=1)
 
 def fitted(params: Params, checkpoints: list[Checkpoint] | None = None) -> tuple[Classifier, History]:
     classifier = untrained(params)
-    return classifier, fit_members(classifier, TRAIN, VALIDATION, params, checkpoints or [None] * params.model.members)
+    return classifier, fit_members(
+        classifier, TRAIN, VALIDATION, params.train, params.optimizers, checkpoints or [None] * params.model.members
+    )
 
 
 @pytest.mark.parametrize("changes", [SMALL, {**SMALL, **CNN}])

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.models.classifier import Classifier
+from mnist_pipeline.params.model import OptimizersParams
 from mnist_pipeline.params.run import TrainParams
 from mnist_pipeline.params.schema import Params
 from mnist_pipeline.training.batches import Samples, derive_seed
@@ -32,7 +33,8 @@ def fit_members(
     classifier: Classifier,
     train: Samples,
     validation: Samples,
-    params: Params,
+    params: TrainParams,
+    optimizers: OptimizersParams,
     checkpoints: Sequence[Checkpoint | None],
     mixed_precision: bool = False,
 ) -> History:
@@ -46,11 +48,11 @@ def fit_members(
 
     def fit_member(number: int, member: Classifier) -> History:
         settings, checkpoint, shown = (
-            member_params(params.train, number),
+            member_params(params, number),
             checkpoints[number],
             one_by_one or number == 0,
         )
-        return fit(member, train, validation, settings, params.optimizers, checkpoint, mixed_precision, shown=shown)
+        return fit(member, train, validation, settings, optimizers, checkpoint, mixed_precision, shown=shown)
 
     members = classifier.members()
     histories = list((map if one_by_one else threads.in_order)(fit_member, range(len(members)), members))
