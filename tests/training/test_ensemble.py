@@ -25,9 +25,9 @@ TRAIN, VALIDATION = samples(100), samples(40, seed=1)
 
 
 def fitted(params: Params, checkpoints: list[Checkpoint] | None = None) -> tuple[Classifier, History]:
-    classifier = untrained(params)
+    classifier, settings = untrained(params), (params.train, params.optimizers)
     return classifier, fit_members(
-        classifier, TRAIN, VALIDATION, params.train, params.optimizers, checkpoints or [None] * params.model.members
+        classifier, TRAIN, VALIDATION, *settings, checkpoints or [None] * params.model.members
     )
 
 

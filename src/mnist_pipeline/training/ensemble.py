@@ -47,12 +47,8 @@ def fit_members(
     one_by_one = is_distributed() or threads.number == 1
 
     def fit_member(number: int, member: Classifier) -> History:
-        settings, checkpoint, shown = (
-            member_params(params, number),
-            checkpoints[number],
-            one_by_one or number == 0,
-        )
-        return fit(member, train, validation, settings, optimizers, checkpoint, mixed_precision, shown=shown)
+        own, checkpoint, shown = member_params(params, number), checkpoints[number], one_by_one or number == 0
+        return fit(member, train, validation, own, optimizers, checkpoint, mixed_precision, shown=shown)
 
     members = classifier.members()
     histories = list((map if one_by_one else threads.in_order)(fit_member, range(len(members)), members))
