@@ -90,6 +90,9 @@ def make_data_files() -> Callable[..., DataFiles]:
     return lambda changes=None: DataFiles.model_validate(with_overrides(content, changes or {}))
 
 
+LONGEST = ("test_pipeline.py", "test_doctor.py", "test_finished.py", "test_session.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest file first, so that the other processes' files fit beside it."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    """Run the longest files first, so that the processes end together."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

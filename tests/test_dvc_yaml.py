@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,10 @@ def flag_texts(stage: str) -> dict[str, str]:
     raise AssertionError(f"{stage} has no FLAGS")
 
 
-def imports_of(file: Path, source: Path) -> set[Path]:
-    """The package's files that a file imports when it runs, in functions too."""
-    tree = ast.parse(file.read_text("utf-8"))
+@cache
+def imported_names(code: str) -> set[str]:
+    """The modules, and perhaps modules, that code imports when it runs, in functions too."""
+    tree = ast.parse(code)
     only_for_types = {
         node
         for block in ast.walk(tree)
@@ -78,6 +80,12 @@ def imports_of(file: Path, source: Path) -> set[Path]:
             names |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node not in only_for_types:
             names |= {f"{node.module}", *(f"{node.module}.{each.name}" for each in node.names)}
+    return names
+
+
+def imports_of(file: Path, source: Path) -> set[Path]:
+    """The package's files that a file imports when it runs, in functions too."""
+    names = imported_names(file.read_text("utf-8"))
     files = (source.joinpath(*name.split(".")).with_suffix(".py") for name in names)
     return {path for path in files if path.is_file()}
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_pipeline.cli.main import make_parser
 from mnist_pipeline.core.yaml import read_yaml
@@ -55,6 +54,8 @@ def test_commands_are_accepted() -> None:
 
 
 def test_settings_are_accepted(params_content: Any) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # takes half a second to import
+
     commands = [line for text in TEXT.values() for line in re.findall(r"dvc exp run [^`\n]*", text)]
     quoted = re.findall(r"-S '([a-z_.0-9]+)=([^']+)'", " ".join(commands))
     settings = [*quoted, *re.findall(r"-S ([a-z_.0-9]+)=(\S+)", " ".join(commands))]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
+from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.yaml import read_yaml
 from tests.repository import Repository, make_repository
 
@@ -52,62 +52,69 @@ def test_the_code_of_the_folder_trains_with_portable_numerics(repository: Reposi
         assert mkl == "COMPATIBLE"
 
 
-@pytest.mark.parametrize(
-    ("path", "old", "new", "stages"),
-    [
-        ("src/mnist_pipeline/figures/loss.py", "def ", "\n\ndef ", {"validate", "audit", "plot"}),
-        ("params.yaml", "mistakes: 20", "mistakes: 3", {"check", "check_data", "plot", "card"}),
-        ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.5", {"check", "check_data", "train", "plot", "card"}),
-    ],
-)
-def test_a_change_reruns_the_stages_that_read_it(
-    repository: Repository, path: str, old: str, new: str, stages: set[str]
-) -> None:
-    file = repository.path / path
-    before = file.read_text("utf-8")
-    file.write_text(before.replace(old, new, 1), "utf-8")
+def test_a_change_reruns_the_stages_that_read_it(repository: Repository) -> None:
+    """A room of the package, the settings of a figure, and those of an optimizer; the checks read all settings."""
+    changes = (
+        ("src/mnist_pipeline/figures/loss.py", "def ", "\n\ndef "),
+        ("params.yaml", "mistakes: 20", "mistakes: 3"),
+        ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.5"),
+    )
+    before = {path: (repository.path / path).read_text("utf-8") for path, _, _ in changes}
+    for path, old, new in changes:
+        text = (repository.path / path).read_text("utf-8")
+        (repository.path / path).write_text(text.replace(old, new, 1), "utf-8")
     status = json.loads(repository.run("dvc status --json"))
-    file.write_text(before, "utf-8")
-    assert set(status) == stages
+    for path, text in before.items():
+        (repository.path / path).write_text(text, "utf-8")
+    readers: dict[str, set[str]] = {}
+    for stage, reasons in status.items():
+        for path, state in (each for reason in reasons for each in reason.get("changed deps", {}).items()):
+            for part in state if isinstance(state, dict) else [""]:
+                readers.setdefault(f"{path} {part}".strip(), set()).add(stage)
+    assert readers == {
+        "src/mnist_pipeline/figures": {"validate", "audit", "plot"},
+        "params.yaml": {"check", "check_data"},
+        "params.yaml plot": {"plot", "card"},
+        "params.yaml optimizers": {"train", "plot", "card"},
+    }
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (
-            "learning_rate: 0.2",
-            "learning_rate: none",
-            "optimizers.sgd.learning_rate must be a number, was 'none'",
-        ),
-        (
-            "corrections: null",
-            "corrections: no.csv",
-            "corrections must be a file of data/corrections or null",
-        ),
-        ("batch_size: 20", "batch_size: 501", "train.batch_size must be at most the 500 training rows, was 501"),
-        ("record: 19", "record: 200", "evaluate.record must be below the 200 rows of the test set, was 200"),
-    ],
+WRONG = (
+    ("learning_rate: 0.2", "learning_rate: none", "optimizers.sgd.learning_rate must be a number, was 'none'", False),
+    ("batch_size: 20", "batch_size: 501", "train.batch_size must be at most the 500 training rows, was 501", False),
+    ("corrections: null", "corrections: no.csv", "corrections must be a file of data/corrections or null", True),
+    ("record: 19", "record: 200", "evaluate.record must be below the 200 rows of the test set, was 200", True),
 )
+"""What is replaced in params.yaml, by what, the message, and whether a stage says it here, too: check or check_data."""
+
+
 def test_a_wrong_setting_is_refused_before_any_output_is_removed(
-    repository: Repository, old: str, new: str, message: str
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(repository.path)
     lock, params = repository.lock(), repository.path / "params.yaml"
     content = params.read_text("utf-8")
-    assert old in content
-    params.write_text(content.replace(old, new, 1), "utf-8")
-    for command in ("dvc repro", f"PYTHONPATH=src {sys.executable} -m mnist_pipeline.cli.main check"):
-        failed = repository.start(command)
-        assert message in failed.communicate()[0]
-        assert failed.returncode
-    outputs = ("models/classifier.safetensors", "metrics/test.json", "data/prepared/train.safetensors")
-    assert all((repository.path / path).exists() for path in outputs)
+    for old, new, message, by_stage in WRONG:
+        assert old in content
+        params.write_text(content.replace(old, new, 1), "utf-8")
+        with pytest.raises(SystemExit, match=re.escape(message)):
+            main(["check"])
+        if by_stage:
+            failed = repository.start("dvc repro")
+            assert message in failed.communicate()[0]
+            assert failed.returncode
+        outputs = ("models/classifier.safetensors", "metrics/test.json", "data/prepared/train.safetensors")
+        assert all((repository.path / path).exists() for path in outputs)
     params.write_text(content, "utf-8")
     repository.run("dvc repro")
     assert repository.lock() == lock
-    said = repository.run(f"PYTHONPATH=src {sys.executable} -m mnist_pipeline.cli.main check")
-    assert said == "params.yaml and data.yaml are valid. params.yaml fits the data: 600 training and 200 test rows.\n"
+    main(["check"])
+    assert capsys.readouterr().out == (
+        "params.yaml and data.yaml are valid. params.yaml fits the data: 600 training and 200 test rows.\n"
+    )
 
 
+@pytest.mark.slow  # DVC's own commands, whose settings rarely change
 def test_an_experiment_and_its_plots_and_back(repository: Repository) -> None:
     lock = repository.lock()
     repository.run("dvc exp run -n few -S plot.mistakes=3 card")

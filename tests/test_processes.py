@@ -20,6 +20,8 @@ from mnist_pipeline.data.dataset import save_dataset
 from tests.conftest import ROOT, make_block, synthetic_dataset
 from tests.repository import Repository, make_repository, write_params
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = ("model", "steps", "history", "metrics", "details", "validation", "examples")
 SETTINGS = {
     "model.architecture": "cnn",
@@ -80,24 +82,18 @@ def training(tmp_path: Path) -> Training:
     return Training(tmp_path)
 
 
-def test_two_processes_write_the_files_of_one(training: Training) -> None:
-    alone = training.run("alone")
-    assert set(alone) == set(OUTPUTS)
-    assert training.run("two", *TORCHRUN, "2") == alone
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("numerics", ["portable", "fast"])
 def test_threads_and_processes_change_no_file(training: Training, numerics: str) -> None:
     training.set({"runtime.numerics": numerics})
     alone = training.run("alone")
+    assert set(alone) == set(OUTPUTS)
     for threads in ("2", "4"):
         assert training.run(f"{threads} threads", OMP_NUM_THREADS=threads) == alone
+    assert training.run("two", *TORCHRUN, "2") == alone
     assert training.run("two times two", *TORCHRUN, "2", OMP_NUM_THREADS="2") == alone
     assert training.run("four", *TORCHRUN, "4") == alone
 
 
-@pytest.mark.slow
 def test_a_killed_training_is_resumed_by_other_numbers_of_threads_and_processes(training: Training) -> None:
     """By two processes, one of which is killed in turn, then by four threads."""
     training.set({"train.epochs": 60})
@@ -135,7 +131,6 @@ def networks() -> Iterator[tuple[str, str]]:
         subprocess.run(f"ip netns delete {one}; ip netns delete {two}", shell=True, check=False)
 
 
-@pytest.mark.slow
 def test_two_machines_reproduce_the_lock_of_one_by_dvc_and_make_worker(
     tmp_path_factory: pytest.TempPathFactory, networks: tuple[str, str]
 ) -> None:

@@ -62,6 +62,7 @@ def scheduler() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
+@pytest.mark.slow
 def test_a_ladder_on_workers_is_published_and_its_results_are_here(
     repository: Repository, scheduler: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_ladder_on_workers_is_published_and_its_results_are_here(
     assert capsys.readouterr().out == f"1 runs, 1 of them done, on the workers of {scheduler}\n"
 
 
+@pytest.mark.slow
 def test_a_ladder_runs_here_in_a_shallow_clone_at_a_path_beyond_ascii(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,25 +25,6 @@ EVEN = labels_of(*[50] * 10)
 UNEVEN = labels_of(400, 37, 5, 120, 2, 61)
 
 
-@pytest.mark.parametrize("labels", [EVEN, UNEVEN], ids=["even", "uneven"])
-@pytest.mark.parametrize("size", [10, 101, 0.1, 0.33])
-@pytest.mark.parametrize("seed", [0, 2**32 - 1])
-def test_each_class_is_split_in_proportion(labels: NDArray[np.uint8], size: float, seed: int) -> None:
-    first, second = stratified_split(labels, size, seed)
-    expected = int(np.ceil(size * len(labels))) if size < 1 else size
-    assert len(second) == expected
-    proportion = np.bincount(labels) * expected / len(labels)
-    assert np.abs(np.bincount(labels[second], minlength=len(proportion)) - proportion).max() <= 1
-    assert sorted([*first, *second]) == list(range(len(labels)))
-    for rows in (first, second):
-        assert (np.diff(rows) > 0).all()  # in the order of the file
-
-
-def test_the_seed_decides_which_rows() -> None:
-    rows = {tuple(stratified_split(EVEN, 100, seed)[1].tolist()) for seed in (0, 1, 2, 0, 1)}
-    assert len(rows) == 3
-
-
 def test_the_same_rows_are_chosen_on_every_machine() -> None:
     _, second = stratified_split(np.arange(40, dtype=np.uint8) % 4, 8, 0)
     assert second.tolist() == [0, 15, 17, 19, 20, 29, 30, 38]
@@ -71,7 +52,10 @@ def test_a_size_that_leaves_fewer_rows_than_classes_is_refused(size: float) -> N
 
 @settings(deadline=None, database=None)
 @given(
-    st.lists(st.integers(2, 60), min_size=2, max_size=12), st.floats(0.001, 0.999), st.booleans(), st.integers(0, 99)
+    st.lists(st.integers(2, 60), min_size=2, max_size=12),
+    st.floats(0.001, 0.999),
+    st.booleans(),
+    st.integers(0, 99) | st.just(2**32 - 1),
 )
 def test_without_groups_the_rows_are_those_of_scikit_learn(
     counts: list[int], share: float, as_number: bool, seed: int

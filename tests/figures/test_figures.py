@@ -94,15 +94,8 @@ def test_every_figure_has_a_title_and_is_saved_without_a_warning(tmp_path: Path,
     assert max(imread(path).shape) <= 2000
 
 
-@pytest.mark.parametrize("name", ["confusion", "loss"])
-def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
-    for file in ("one", "two"):
-        save_figure(tmp_path / file, FIGURES[name]())
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # pytest is, a stage is not
-def test_figures_that_are_drawn_together_have_the_bytes_of_each_alone(tmp_path: Path) -> None:
+def test_a_figure_has_the_same_bytes_drawn_again_or_together_with_others(tmp_path: Path) -> None:
     names = ("confusion", "loss", "record", "weights")
     save_figures({tmp_path / f"{name}.png": partial(drawn, name) for name in names})
     for name in names:

@@ -90,6 +90,7 @@ def test_of_several_experiments_of_a_name_the_one_that_stands_is_found(repositor
     assert finished_runs(repository.path, load(repository), load(repository).runs()) == {RUN: commit}
 
 
+@pytest.mark.slow
 def test_what_dvc_gc_removed_is_run_again(repository: Repository) -> None:
     (commit,) = commits_of(repository, RUN.name)
     cached_output(repository.path, commit, STEPS).unlink()

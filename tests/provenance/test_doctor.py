@@ -135,6 +135,7 @@ def leave_queue_folder(here: Path) -> Path:
     return here / ".dvc" / "tmp" / "exps" / "tmpabc" / "params.yaml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", [leave_temporary, leave_verify, leave_checkpoint, leave_queue_folder])
 def test_what_killed_commands_left_is_removed(
     here: Path, capsys: pytest.CaptureFixture[str], leave: Callable[[Path], Path]

@@ -42,10 +42,9 @@ class Interrupting(Checkpoint):
 
 SEVEN_BATCHES = {"model.mlp.hidden_units": [12], "train.epochs": 3, "train.batch_size": 32, "train.log_every": 2}
 RUNS: dict[str, dict[str, Any]] = {
-    f"{optimizer}, {schedule}": {"model.optimizer": optimizer, "train.schedule": schedule}
-    for optimizer in ("sgd", "adam", "adamw")
-    for schedule in ("constant", "cosine", "one_cycle")
-} | {
+    "sgd, one_cycle": {},
+    "adam, cosine": {"model.optimizer": "adam", "train.schedule": "cosine"},
+    "adamw, constant": {"model.optimizer": "adamw", "train.schedule": "constant"},
     "no momentum": {"optimizers.sgd.momentum": 0.0, "optimizers.sgd.nesterov": False},
     "in the order of the file": {"train.shuffle": False},
     "shuffled in blocks": {"train.shuffle": "blocks"},
@@ -55,29 +54,27 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", RUNS.values(), ids=RUNS)
-@pytest.mark.parametrize(
-    ("saves", "place"), [(3, "epoch 1, batch 3"), (8, "epoch 2, batch 0"), (20, "epoch 3, batch 4")]
-)
 def test_a_killed_run_resumes_to_the_same_bits(
     make_params: MakeParams,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     changes: dict[str, Any],
-    saves: int,
-    place: str,
 ) -> None:
+    """Killed in the first epoch, between two epochs, and in the last one; resumed by another number of threads."""
     monkeypatch.setattr(batches, "BLOCK_SIZE", 1)  # a checkpoint after every batch
     params, data = make_params(SEVEN_BATCHES | changes), (samples(200), samples(30, seed=1))
     expected, history = trained(params, *data)
-    with pytest.raises(Killed):
-        trained(params, *data, Interrupting(tmp_path, saves))
-    assert "resuming" not in capsys.readouterr().err
-    monkeypatch.setattr(threads, "number", 3)  # by another number of threads
-    resumed, resumed_history = trained(params, *data, Checkpoint(tmp_path, KEY))
-    assert f"train: resuming at {place}\n" in capsys.readouterr().err
-    assert resumed_history == history
-    assert torch.equal(weights_of(resumed), weights_of(expected))
+    for saves, place in ((3, "epoch 1, batch 3"), (8, "epoch 2, batch 0"), (20, "epoch 3, batch 4")):
+        monkeypatch.setattr(threads, "number", 1)
+        with pytest.raises(Killed):
+            trained(params, *data, Interrupting(tmp_path / place, saves))
+        assert "resuming" not in capsys.readouterr().err
+        monkeypatch.setattr(threads, "number", 3)
+        resumed, resumed_history = trained(params, *data, Checkpoint(tmp_path / place, KEY))
+        assert f"train: resuming at {place}\n" in capsys.readouterr().err
+        assert resumed_history == history
+        assert torch.equal(weights_of(resumed), weights_of(expected))
 
 
 def test_a_finished_run_is_not_run_again(make_params: MakeParams, tmp_path: Path) -> None:
