@@ -17,7 +17,7 @@ from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import escaped, markdown_table, text_table
 from mnist_pipeline.core.yaml import describe_changes
 from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
-from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, queue_and_failures
+from mnist_pipeline.provenance.dvc import Queue, cached_file, read_queue
 from mnist_pipeline.provenance.paths import MODEL, TEST_DETAILS, TRAIN_DETAILS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
@@ -65,13 +65,13 @@ def run(args: argparse.Namespace) -> None:
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
-        asked, cache = pool.submit(queue_and_failures, here), pool.submit(cached_file, here, "")
+        asked, cache = pool.submit(read_queue, here), pool.submit(cached_file, here, "")
         entries = load_entries(here, SOURCES)
         rows = make_rows(entries, args.filter, group=args.group)
         cache.result()
         mark(here, rows)
-        queue, reasons = asked.result()
-        failures = load_failures(here, SOURCES, reasons)
+        queue = asked.result()
+    failures = load_failures(here, SOURCES, queue.with_state("Failed"))
     rows += make_rows(failures, args.filter)
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])
@@ -119,7 +119,7 @@ def _number(value: float | None, spread: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if spread is None else f"{value:.4f} ± {spread:.4f}"
 
 
-def _notes(rows: Sequence[Row], queue: QueueStatus, *, group: bool) -> list[str]:
+def _notes(rows: Sequence[Row], queue: Queue, *, group: bool) -> list[str]:
     """Return what stands below the table."""
     plus_minus = "standard deviation over seeds" if group else "half the 95 % interval"
     notes = [f"validation, test: accuracy; ±: {plus_minus}. vs best: tested on the validation predictions."]
@@ -133,7 +133,7 @@ def _notes(rows: Sequence[Row], queue: QueueStatus, *, group: bool) -> list[str]
     return [*notes, f"In DVC's queue: {', '.join(waiting)}."] if waiting else notes
 
 
-def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStatus) -> None:
+def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: Queue) -> None:
     columns, notes = _columns(rows, group=args.group), _notes(rows, queue, group=args.group)
     header = [title for title, _ in columns]
     cells = [[text(row) for _, text in columns] for row in rows]

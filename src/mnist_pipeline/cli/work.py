@@ -103,14 +103,14 @@ def _share(text: str) -> float:
 def run(args: argparse.Namespace) -> None:
     """Run it; exit status 1 if there is no result, or one that differs."""
     from mnist_pipeline.cluster.jobs import Job, Place
+    from mnist_pipeline.cluster.origin import origin_of
     from mnist_pipeline.cluster.work import work
     from mnist_pipeline.core.files import write_json
-    from mnist_pipeline.provenance.git import run_git
 
     signal.signal(signal.SIGTERM, _interrupt)
     if args.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    origin = args.origin or run_git(Path.cwd(), "remote", "get-url", "origin").decode().strip()
+    origin = args.origin or origin_of(Path.cwd())
     origin = str(Path(origin).resolve()) if Path(origin).exists() else origin  # the clone is elsewhere
     place = Place(origin, args.clones, args.store, args.checkpoints, args.any_numerics)
     job = Job(args.name, args.commit, tuple(args.set_param), tuple(args.target), args.message)

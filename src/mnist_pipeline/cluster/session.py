@@ -8,18 +8,18 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, is_portable
-from mnist_pipeline.cluster.origin import Origin, set_environment, tree_of
+from mnist_pipeline.cluster.jobs import LOCAL, Course, Job, Place, Result, is_portable
+from mnist_pipeline.cluster.origin import Origin, origin_of, set_environment, tree_of
 from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.yaml import parse_yaml
 from mnist_pipeline.provenance.dvc import cached_file, run_dvc
-from mnist_pipeline.provenance.git import changed_files, read_file, run_git
+from mnist_pipeline.provenance.git import changed_files, git_text, list_experiments, read_file, run_git
 from mnist_pipeline.provenance.paths import PARAMS
-from mnist_pipeline.provenance.recovery import exclusive
+from mnist_pipeline.provenance.recovery import DVC_FILES, exclusive
 
-LOCAL = "local"
 CLONES, CHECKPOINTS = Path(".scratch/workers"), Path(".scratch/checkpoints")
+RUNS = Path(DVC_FILES, "mnist-runs.lock")
 SUMMARY = Path(".scratch/summary.json")
 
 
@@ -57,7 +57,7 @@ class Session:
     def __init__(self, repository: Path, options: Options) -> None:
         set_environment()
         self.repository, self._options = repository, options
-        self.commit = run_git(repository, "rev-parse", "HEAD").decode().strip()
+        self.commit = git_text(repository, "rev-parse", "HEAD")
         self.place = _place(repository, options, self.commit)
         self.origin = Origin(repository, self.place.origin)
         if self.is_remote:
@@ -105,7 +105,7 @@ class Session:
 
         if not jobs:
             return []
-        only = nullcontext() if self.is_remote else exclusive(self.repository, "runs", "another command with runs")
+        only = nullcontext() if self.is_remote else exclusive(self.repository / RUNS, "another command with runs")
         with only, connected(self._options.scheduler, self._options.jobs) as client:
             check_alone(client, self.commit)
             with Screen(len(jobs), fetched, dashboard_of(client)) as screen:
@@ -123,9 +123,7 @@ class Session:
 
     def _here(self) -> dict[str, str]:
         """Return the commits of the experiments of this commit that are here, by ref."""
-        pattern = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}"
-        listed = run_git(self.repository, "for-each-ref", "--format=%(refname) %(objectname)", pattern).decode()
-        return dict(line.split() for line in listed.splitlines())
+        return {each.ref: each.commit for each in list_experiments(self.repository) if each.base == self.commit}
 
     def fetch_results(self) -> None:
         """Fetch the results of this commit that are at the origin.
@@ -164,12 +162,8 @@ def _place(repository: Path, options: Options, commit: str) -> Place:
         clones = options.clones or str(repository / CLONES)
         checkpoints = options.checkpoints or str(repository / CHECKPOINTS)
         return Place(str(repository), clones, str(repository / cache), checkpoints, options.any_numerics)
-    try:
-        origin = options.origin or run_git(repository, "remote", "get-url", "origin").decode().strip()
-    except RevisionError:
-        raise PipelineError("there is no git remote origin, where workers find the commit; git remote add") from None
-    listed = run_git(repository, "ls-remote", origin, "HEAD", "refs/heads/*").decode()
-    tips = {line.split()[0] for line in listed.splitlines()}
+    origin = options.origin or origin_of(repository)
+    tips = Origin(repository, origin).refs("HEAD", "refs/heads/*").values()
     if commit not in tips and not _contained(repository, commit, origin):
         raise PipelineError(f"HEAD ({commit[:10]}) is not at {origin}; git push origin HEAD")
     try:

@@ -144,10 +144,10 @@ def load_entries(repository: Path, sources: Sources) -> list[Entry]:
     return [*experiments, last]
 
 
-def load_failures(repository: Path, sources: Sources, reasons: Mapping[Task, str]) -> list[Entry]:
-    """Read what failed tasks of DVC's queue changed; ``reasons`` says why each failed."""
+def load_failures(repository: Path, sources: Sources, tasks: Sequence[Task]) -> list[Entry]:
+    """Read what failed tasks of DVC's queue changed."""
     # The id of a task is the short hash of the commit in which DVC keeps its settings.
-    wanted = [(task.name or task.id, task.id, f"{task.id}^1", why) for task, why in reasons.items()]
+    wanted = [(task.name or task.id, task.id, f"{task.id}^1", task.reason) for task in tasks]
     return _read_entries(repository, sources, wanted)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import astuple, dataclass, fields
@@ -14,8 +13,9 @@ import pandas as pd
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import DECIMALS, read_csv, write_csv
+from mnist_pipeline.experiments.runs import digest
 from mnist_pipeline.ladder.spec import Ladder, Run
-from mnist_pipeline.provenance.dvc import cached_output, stages_of
+from mnist_pipeline.provenance.dvc import cached_output, hashes_of, stages_of
 from mnist_pipeline.provenance.finished import finished, seconds_by_commit
 from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file
 from mnist_pipeline.provenance.paths import (
@@ -191,20 +191,13 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, se
 
 def provenance_of(repository: Path, commit: str) -> dict[str, str]:
     """Return hashes of the code, the packages and the data of a commit's results: ``code``, ``packages``, ``data``."""
-    deps = {
-        dep["path"]: dep.get("md5", "")
-        for name in DECISIVE_STAGES
-        for dep in stages_of(repository, commit).get(name, {}).get("deps", [])
-        if dep["path"] != CORRECTIONS
-    }
+    stages = stages_of(repository, commit)
+    deps = {path: md5 for name in DECISIVE_STAGES for path, md5 in hashes_of(stages.get(name, {}), "deps").items()}
+    deps.pop(CORRECTIONS, None)
     objects = object_hashes(repository, commit, sorted(deps))
     packages = objects.pop(PACKAGES, "")
     data = {path: md5 for path, md5 in deps.items() if is_data(path)}
-    return {"code": _digest(objects), "packages": packages[:12], "data": _digest(data)}
-
-
-def _digest(content: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return {"code": digest(objects), "packages": packages[:12], "data": digest(data)}
 
 
 def _course(

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from mnist_pipeline.core.files import atomic_write, md5_of
-from mnist_pipeline.provenance.dvc import cached_file, parse_lock, run_dvc
+from mnist_pipeline.provenance.dvc import cached_file, outputs_of, parse_lock, run_dvc
 from mnist_pipeline.provenance.git import changed_files, run_git
 from mnist_pipeline.provenance.paths import LOCK
-from mnist_pipeline.provenance.recovery import DVC_FILES, Finding, at_work
+from mnist_pipeline.provenance.recovery import DVC_FILES, Finding, at_work, restore
 from mnist_pipeline.provenance.verify import leftovers
 
 CHECKPOINT_DAYS = 30
@@ -30,8 +30,7 @@ def examine(repository: Path) -> Iterator[Finding]:
     status = json.loads(run_dvc(repository, "data", "status", "--json"))
     changed = {*status.get("uncommitted", {}).get("modified", []), *changed_files(repository)}
     lock = repository / LOCK
-    stages = parse_lock(lock.read_bytes(), LOCK).values() if lock.exists() else []
-    outs = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    outs = outputs_of(parse_lock(lock.read_bytes(), LOCK)) if lock.exists() else {}
     for path, md5 in outs.items():
         yield from _output(path, repository / path, cached_file(repository, md5), md5, noticed=path in changed)
     if missing := [path for path in outs if not (repository / path).exists()]:
@@ -75,12 +74,7 @@ def _files_of_git(repository: Path, changed: set[str]) -> Iterator[Finding]:
     found = subprocess.run(command, cwd=repository, input=given, capture_output=True, check=True).stdout.decode()
     for path, content in zip(paths, found.split(), strict=True):
         if content != hashes[path]:
-            yield Finding(f"{path} is damaged", "git restores it", partial(_restore, repository, path))
-
-
-def _restore(repository: Path, path: str) -> None:
-    (repository / path).unlink(missing_ok=True)  # git believes that it is as it was
-    run_git(repository, "restore", "--worktree", "--", path)
+            yield Finding(f"{path} is damaged", "git restores it", partial(restore, repository, path))
 
 
 def _left_lying(repository: Path) -> Iterator[Finding]:

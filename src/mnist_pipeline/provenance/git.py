@@ -28,6 +28,11 @@ def run_git(repository: Path, *arguments: str) -> bytes:
     return ran.stdout
 
 
+def git_text(repository: Path, *arguments: str) -> str:
+    """Run git and return what it printed as text, without white space at its ends."""
+    return os.fsdecode(run_git(repository, *arguments)).strip()
+
+
 def git_lines(repository: Path, *arguments: str) -> list[str]:
     """Run git and return the lines that it printed. Names may hold what Python, but not git, takes for a line's end."""
     return [line for line in os.fsdecode(run_git(repository, *arguments)).split("\n") if line]
@@ -74,30 +79,24 @@ def resolve(repository: Path, name: str) -> str:
         RevisionError: neither knows the name, both do, or experiments of several commits have it.
     """
     known = commits_by_name(repository)
-    revision = f"{name}^{{commit}}"
-    if name in known:
-        commits = known[name]
-        try:
-            found = (
-                run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
-            )
-        except RevisionError:
-            found = commits[0]
-        if found not in commits:
-            raise RevisionError(
-                f"{name!r} is an experiment, and git knows another commit by that name; rename the experiment: "
-                f"dvc exp rename {name} NEW_NAME"
-            )
-        if len(commits) > 1:
-            raise RevisionError(
-                f"{len(commits)} experiments are called {name!r}; name one by its commit: "
-                f"{', '.join(commit[:10] for commit in commits)}"
-            )
-        return commits[0]
+    commits = known.get(name, [])
     try:
-        return run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
+        found = git_text(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     except RevisionError:
-        branches = git_lines(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+        found = ""
+    if found and commits and found not in commits:
+        raise RevisionError(
+            f"{name!r} is an experiment, and git knows another commit by that name; rename the experiment: "
+            f"dvc exp rename {name} NEW_NAME"
+        )
+    if len(commits) > 1:
+        raise RevisionError(
+            f"{len(commits)} experiments are called {name!r}; name one by its commit: "
+            f"{', '.join(commit[:10] for commit in commits)}"
+        )
+    if commits or found:
+        return commits[0] if commits else found
+    branches = git_lines(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
     close = difflib.get_close_matches(name, [*known, *branches], n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "; see dvc exp list and git branch"
     raise RevisionError(f"{name!r} is neither an experiment nor a git revision{hint}")
@@ -157,4 +156,4 @@ def changed_files(repository: Path, *paths: str) -> list[str]:
 def trailer(repository: Path, commit: str, name: str) -> str:
     """Return what a commit's message says by a name; empty: nothing."""
     form = f"--format=%(trailers:key={name},valueonly)"
-    return run_git(repository, "log", "-1", form, commit).decode().strip()
+    return git_text(repository, "log", "-1", form, commit)
