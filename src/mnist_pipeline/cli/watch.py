@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
-from mnist_pipeline.cluster.session import CLONES
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.progress import DONE, RunStatus, read_progress
 from mnist_pipeline.core.tables import text_table
 from mnist_pipeline.provenance.dvc import Queue, read_queue
+from mnist_pipeline.provenance.recovery import CLONES
 
 DESCRIPTION = (
     "Show what runs now, in the workspace, with --temp, in DVC's queue, and here for ladders and sweeps: for each run "

@@ -16,9 +16,9 @@ from mnist_pipeline.core.yaml import parse_yaml
 from mnist_pipeline.provenance.dvc import cached_file, run_dvc
 from mnist_pipeline.provenance.git import changed_files, git_text, list_experiments, read_file, run_git
 from mnist_pipeline.provenance.paths import PARAMS
-from mnist_pipeline.provenance.recovery import DVC_FILES, exclusive
+from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, exclusive
 
-CLONES, CHECKPOINTS = Path(".scratch/workers"), Path(".scratch/checkpoints")
+CHECKPOINTS = Path(".scratch/checkpoints")
 RUNS = Path(DVC_FILES, "mnist-runs.lock")
 SUMMARY = Path(".scratch/summary.json")
 

@@ -18,7 +18,7 @@ from mnist_pipeline.core.files import atomic_write, md5_of
 from mnist_pipeline.provenance.dvc import cached_file, outputs_of, parse_lock, run_dvc
 from mnist_pipeline.provenance.git import changed_files, run_git
 from mnist_pipeline.provenance.paths import LOCK
-from mnist_pipeline.provenance.recovery import DVC_FILES, Finding, at_work, restore
+from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, Finding, at_work, restore
 from mnist_pipeline.provenance.verify import leftovers
 
 CHECKPOINT_DAYS = 30
@@ -88,7 +88,8 @@ def _left_lying(repository: Path) -> Iterator[Finding]:
             f"{DVC_FILES}/exps/tmp*",
             *(f"{name}/**/.*.tmp" for name in ("data", "metrics", "models", ".scratch")),
         )
-        left += [path for place in places for path in repository.glob(place)]
+        found = [path for place in places for path in repository.glob(place)]
+        left += [path for path in found if repository / CLONES not in path.parents]
     for path in left:
         remove = partial(shutil.rmtree, path) if path.is_dir() else path.unlink
         yield Finding(f"{path} is left from a command that was killed", "it is removed", remove)

@@ -28,6 +28,9 @@ DVC_FILES = ".dvc/tmp"
 CHANGING = {"repro", "run", "apply", "checkout", "commit", "pull", "save"}
 """Commands of DVC that change the workspace."""
 
+CLONES = Path(".scratch/workers")
+"""The clones in which runs of ladders and sweeps work: repositories of their own."""
+
 STASH, QUEUED = "refs/stash", "refs/exps/stash"
 MARKS = {name: f"refs/exps/exec/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE")}
 STASH_SECONDS = 10
@@ -86,7 +89,8 @@ def at_work(repository: Path) -> list[list[str]]:
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = [Path(word).name for word in process.info["cmdline"] or ()]
         if process.pid not in own and {"dvc", "git"} & set(words[:3]):
-            found += [words] * (here in Path(process.info["cwd"] or "/", "any").parents)
+            folder = Path(process.info["cwd"] or "/")
+            found += [words] * (folder.is_relative_to(here) and not folder.is_relative_to(here / CLONES))
     return found
 
 
