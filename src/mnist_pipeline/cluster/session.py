@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +83,16 @@ class Session:
             )
         return Job(name, self.commit, words, tuple(targets), message)
 
-    def run(self, jobs: list[Job], describe: Callable[[Result], str], earlier: Iterable[Job] = ()) -> list[Course]:
+    def run(self, jobs: list[Job], done: Collection[str], describe: Callable[[str], str]) -> list[Course]:
         """Run jobs on the workers, with their progress on the screen; results are in this repository afterwards.
 
         Args:
-            jobs: what is to do.
-            describe: says in a few words what a run gave, whose commit is here.
-            earlier: what is done; see ``Dispatcher.run``.
+            jobs: all runs that are wanted.
+            done: names of those that are done, which run again if their worker turns out to give wrong bits.
+            describe: says in a few words what the commit of a result, which is here, has.
+
+        Returns:
+            What happened to those that were not done.
 
         Raises:
             PipelineError: there is no scheduler, or it is gone, or somebody runs another commit there.
@@ -101,20 +104,21 @@ class Session:
         def fetched(result: Result) -> str:
             if self.is_remote:
                 self.origin.fetch([job.ref for job in jobs if job.name == result.name])
-            return describe(result)
+            return describe(result.commit or "")
 
-        if not jobs:
+        left = [job for job in jobs if job.name not in done]
+        if not left:
             return []
         only = nullcontext() if self.is_remote else exclusive(self.repository / RUNS, "another command with runs")
         with only, connected(self._options.scheduler, self._options.jobs) as client:
             check_alone(client, self.commit)
-            with Screen(len(jobs), fetched, dashboard_of(client)) as screen:
+            with Screen(len(left), fetched, dashboard_of(client)) as screen:
                 client.subscribe_topic(TOPIC, screen.hear)
                 repeat = self._options.repeat
                 dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, screen.tick)
                 try:
                     here = self._here()
-                    courses = dispatcher.run(jobs, [job for job in earlier if job.ref in here])
+                    courses = dispatcher.run(left, [job for job in jobs if job.name in done and job.ref in here])
                 finally:
                     workers = {"distrusted": dispatcher.distrusted, "refusing": dispatcher.refusing}
                     write_summary(self.repository / SUMMARY, dispatcher.courses.values(), workers)

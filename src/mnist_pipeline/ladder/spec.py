@@ -14,6 +14,9 @@ from mnist_pipeline.experiments.runs import digest
 from mnist_pipeline.params.base import Section
 from mnist_pipeline.params.overrides import resolved_params, settings_of, used_settings
 from mnist_pipeline.params.schema import Params, problems_of
+from mnist_pipeline.provenance.paths import PARAMS
+
+EXPERIMENTS = Path("experiments.yaml")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Value = bool | int | float | str | None | list[int] | list[float] | list[str] | list[list[int]]
@@ -138,7 +141,7 @@ class Ladder:
         return digest(used_settings(self.params_of(run)))
 
 
-def load_ladder(path: Path, params: Path) -> Ladder:
+def load_ladder(path: Path = EXPERIMENTS, params: Path = Path(PARAMS)) -> Ladder:
     """Read and check experiments.yaml, and what each of its rungs changes in params.yaml.
 
     Raises:
