@@ -103,7 +103,7 @@ def _run_until_decided(name: str, options: Options) -> None:
         _run([rung.builds_on, name], seeds, options)
         runs = gather(Path.cwd(), ladder, read_runs())
         write_runs(runs)
-        change = next(each.change for each in analyse(ladder, runs) if each.rung == name)
+        change = next(each.change for each in analyse(ladder, runs) if each.name == name)
         last = seeds == rung.looks[-1]
         if change is not None and (change.decided or (last and change.tested.verdict != "inconclusive")):
             print(f"{name}: {change.tested.verdict} than {rung.builds_on}, decided at {change.runs_after} seeds")

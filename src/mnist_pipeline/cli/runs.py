@@ -16,9 +16,8 @@ from mnist_pipeline.core.errors import PipelineError, printable
 from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import escaped, markdown_table, text_table
 from mnist_pipeline.core.yaml import describe_changes
-from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
+from mnist_pipeline.experiments.overview import Row, load_entries, load_failures, make_rows
 from mnist_pipeline.provenance.dvc import Queue, cached_file, read_queue
-from mnist_pipeline.provenance.paths import MODEL, TEST_DETAILS, TRAIN_DETAILS, VALIDATION_PREDICTIONS
 
 DESCRIPTION = (
     "List all experiments of DVC, over all commits, and the last commit as HEAD: what each changed in params.yaml "
@@ -26,14 +25,6 @@ DESCRIPTION = (
     "of DVC's queue are listed with the reason."
 )
 
-SOURCES = Sources(
-    validation=(TRAIN_DETAILS, "validation_accuracy"),
-    validation_rows=(TRAIN_DETAILS, "validation_rows"),
-    train_rows=(TRAIN_DETAILS, "train_rows"),
-    test=(TEST_DETAILS, "accuracy"),
-    predictions=VALIDATION_PREDICTIONS,
-    model=MODEL,
-)
 SORTS: dict[str, Callable[[Row], Any]] = {
     "validation": lambda row: -(row.validation or 0.0),
     "test": lambda row: -(row.test or 0.0),
@@ -66,12 +57,12 @@ def run(args: argparse.Namespace) -> None:
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
         asked, cache = pool.submit(read_queue, here), pool.submit(cached_file, here, "")
-        entries = load_entries(here, SOURCES)
+        entries = load_entries(here)
         rows = make_rows(entries, args.filter, group=args.group)
         cache.result()
         mark(here, rows)
         queue = asked.result()
-    failures = load_failures(here, SOURCES, queue.with_state("Failed"))
+    failures = load_failures(here, queue.with_state("Failed"))
     rows += make_rows(failures, args.filter)
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])

@@ -72,7 +72,6 @@ def _report(
     winner: Trial,
     sides: dict[str, list[Trial]],
 ) -> None:
-    from mnist_pipeline.cli.runs import SOURCES
     from mnist_pipeline.figures.style import save_figure
     from mnist_pipeline.sweeps.report import FEW, best_settings, confirmed, describe, draw_trials, importance
 
@@ -83,5 +82,5 @@ def _report(
     figure = FIGURES / f"sweep-{sweep.name}.png"
     save_figure(figure, draw_trials(sweep, done[0], scores, winner.number))
     if sides:
-        print(confirmed(Path.cwd(), SOURCES, sides))
+        print(confirmed(Path.cwd(), sides))
     print(f"Best: {best_settings(winner)}\nFigure: {figure}")

@@ -77,22 +77,8 @@ class RunResult:
         return self.code, self.packages, self.data, self.samples
 
 
-COLUMNS = {
-    "rung": str,
-    "seed": int,
-    "params": str,
-    "accuracy": float,
-    "corrected_accuracy": float,
-    "validation_accuracy": float,
-    "samples": int,
-    "seconds": float,
-    "early_loss": float,
-    "swing": float,
-    "code": str,
-    "packages": str,
-    "data": str,
-    "wrong": str,
-}
+KINDS = {"int": int, "str": str, "tuple[int, ...]": str}
+COLUMNS = {field.name: KINDS.get(str(field.type), float) for field in fields(RunResult)}
 
 
 def read_runs(path: Path = RUNS) -> list[RunResult]:
@@ -112,15 +98,14 @@ def read_runs(path: Path = RUNS) -> list[RunResult]:
 
 
 def _parsed(row: dict[Any, Any]) -> RunResult:
-    optional = ("corrected_accuracy", "validation_accuracy", "seconds", "early_loss", "swing")
-    numbers = {name: None if pd.isna(row[name]) else row[name] for name in optional}
-    return RunResult(**{**row, **numbers, "wrong": tuple(map(int, row["wrong"].split()))})
+    unknown = [each.name for each in fields(RunResult) if "None" in str(each.type) and pd.isna(row[each.name])]
+    return RunResult(**{**row, **dict.fromkeys(unknown), "wrong": tuple(map(int, row["wrong"].split()))})
 
 
 def write_runs(runs: list[RunResult], path: Path = RUNS) -> None:
     """Write results in the order given."""
     rows = ([*astuple(run)[:-1], " ".join(map(str, run.wrong))] for run in runs)
-    write_csv(path, [field.name for field in fields(RunResult)], rows)
+    write_csv(path, list(COLUMNS), rows)
 
 
 def gather(repository: Path, ladder: Ladder, recorded: list[RunResult]) -> list[RunResult]:
