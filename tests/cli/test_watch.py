@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from mnist_pipeline.cli import watch
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.cli.watch import curve, view
 from mnist_pipeline.core.progress import DONE, RunStatus, read_progress
-from mnist_pipeline.provenance import dvc
 from mnist_pipeline.provenance.dvc import Queue, Task
 from tests.repository import git, make_repository
 
@@ -119,12 +117,11 @@ def test_on_a_terminal_it_refreshes_until_ctrl_c(
 def test_a_run_of_dvc_is_seen_in_training_and_as_killed(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "clone", tmp_path / "data", epochs=3)
     running = repository.start("dvc exp run --temp -n watched -S train.epochs=2000")
-    command = f"PYTHONPATH={Path(dvc.__file__).parents[2]} {sys.executable} -m mnist_pipeline.cli.main watch"
-    while "watched  train " not in (said := repository.run(command)):
+    while "watched  train " not in (said := repository.run("mnist watch")):
         assert running.poll() is None, said
         time.sleep(0.2)
     (found,) = (each for each in read_progress(repository.path).values() if each.run == "watched")
     os.kill(found.process, signal.SIGKILL)
     assert "exited with -9" in running.communicate()[0]
-    assert "watched: was killed in train " in repository.run(command)
+    assert "watched: was killed in train " in repository.run("mnist watch")
     assert repository.run("git status --porcelain") == ""

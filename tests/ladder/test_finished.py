@@ -42,9 +42,7 @@ def repository(original: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A copy, in which commands run in this process."""
     repository = Repository(tmp_path / "clone")
     shutil.copytree(original.path, repository.path, symlinks=True)
-    for name, value in repository.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(repository.path)
+    repository.enter(monkeypatch)
     return repository
 
 

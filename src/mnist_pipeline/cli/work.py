@@ -101,7 +101,6 @@ def _share(text: str) -> float:
 
 def run(args: argparse.Namespace) -> None:
     """Run it; exit status 1 if there is no result, or one that differs."""
-    signal.signal(signal.SIGTERM, _interrupt)
     if args.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     origin = args.origin or origin_of(Path.cwd())
@@ -127,10 +126,6 @@ def _of_ladder(clone: Path, job: Job) -> Job:
 
 def _tell(what: str) -> None:
     print(f"> {what}", flush=True)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

@@ -80,7 +80,7 @@ def _files_of_git(repository: Path, changed: set[str]) -> Iterator[Finding]:
 def _left_lying(repository: Path) -> Iterator[Finding]:
     """Find what killed commands left, and checkpoints that no run will take up; train itself checks the others."""
     left = leftovers()
-    for path in repository.glob(".scratch/train/*"):
+    for path in (*repository.glob(".scratch/train/*"), *repository.glob(".scratch/checkpoints/**/*.safetensors")):
         if path.suffix == ".unusable" or path.stat().st_mtime < time.time() - 86_400 * CHECKPOINT_DAYS:
             left.append(path)
     if not at_work(repository):
