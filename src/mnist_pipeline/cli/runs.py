@@ -9,14 +9,13 @@ import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError, printable
 from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import escaped, markdown_table, text_table
 from mnist_pipeline.core.yaml import describe_changes
-from mnist_pipeline.experiments.overview import Row, load_entries, load_failures, make_rows
+from mnist_pipeline.experiments.overview import Row, load_entries, load_failures, make_rows, mean
 from mnist_pipeline.provenance.dvc import Queue, cached_file, read_queue
 
 DESCRIPTION = (
@@ -69,8 +68,7 @@ def run(args: argparse.Namespace) -> None:
         raise PipelineError(f"no experiment is called {args.filter!r}; there are {names}")
     known = seconds_by_commit(here)
     for row in rows:
-        seconds = [known[each.commit] for each in row.entries if each.commit in known]
-        row.seconds = fmean(seconds) if seconds else None
+        row.seconds = mean([known.get(each.commit) for each in row.entries])
     rows.sort(key=lambda row: (bool(row.entries[0].failure), SORTS[args.sort](row)))
     if args.json is not None:
         _print_json(rows, args.json)

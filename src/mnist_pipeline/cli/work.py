@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mnist_pipeline.cluster.jobs import LOCAL, Job, Place
@@ -81,7 +81,8 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
 
 def options_of(args: argparse.Namespace) -> Options:
     """Return what ``add_worker_arguments`` parsed."""
-    return Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
+    place = Place(args.origin or "", args.clones, None, args.checkpoints, args.any_numerics)
+    return Options(args.scheduler, args.jobs, args.repeat, place)
 
 
 def at_least_one(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mnist_pipeline.cluster.jobs import LOCAL, Course, Job, Place, Result, is_portable
@@ -31,17 +31,13 @@ class Options:
         scheduler: address of Dask's scheduler, or LOCAL.
         jobs: how many runs at once, if LOCAL.
         repeat: the share of runs to do twice.
-        origin: git's address of the repository for the workers; None: that of its remote ``origin``.
-        clones, checkpoints, any_numerics: as in ``Place``.
+        place: what the user wants of it; an empty origin: that of git's remote ``origin``.
     """
 
-    scheduler: str = LOCAL
-    jobs: int = 1
-    repeat: float = 0.0
-    origin: str | None = None
-    clones: str | None = None
-    checkpoints: str | None = None
-    any_numerics: bool = False
+    scheduler: str
+    jobs: int
+    repeat: float
+    place: Place
 
 
 class Session:
@@ -150,23 +146,24 @@ class Session:
 
 
 def _place(repository: Path, options: Options, commit: str) -> Place:
-    """Check that workers find the commit and its data, and say where.
+    """Check that workers find the commit and its data, and say where all is.
 
     Raises:
         PipelineError: they would not; the message says what to do.
     """
-    if options.repeat and options.any_numerics:
+    place = options.place
+    if options.repeat and place.any_numerics:
         raise PipelineError("--repeat compares bits, and --any-numerics allows others: leave one of them out")
     if changed := changed_files(repository):
         raise PipelineError(f"an experiment would lack uncommitted changes; commit or stash {', '.join(changed)}")
     if options.scheduler == LOCAL:
-        cache = run_dvc(repository, "cache", "dir").strip()
+        cache = str(repository / run_dvc(repository, "cache", "dir").strip())
         if missing := [path for path, md5 in data_of(repository, commit) if not cached_file(repository, md5).exists()]:
             raise PipelineError(f"DVC's cache lacks {', '.join(missing[:5])}, which runs read; run dvc repro")
-        clones = options.clones or str(repository / CLONES)
-        checkpoints = options.checkpoints or str(repository / CHECKPOINTS)
-        return Place(str(repository), clones, str(repository / cache), checkpoints, options.any_numerics)
-    origin = options.origin or origin_of(repository)
+        clones = place.clones or str(repository / CLONES)
+        checkpoints = place.checkpoints or str(repository / CHECKPOINTS)
+        return replace(place, origin=str(repository), clones=clones, store=cache, checkpoints=checkpoints)
+    origin = place.origin or origin_of(repository)
     tips = Origin(repository, origin).refs("HEAD", "refs/heads/*").values()
     if commit not in tips and not _contained(repository, commit, origin):
         raise PipelineError(f"HEAD ({commit[:10]}) is not at {origin}; git push origin HEAD")
@@ -180,7 +177,7 @@ def _place(repository: Path, options: Options, commit: str) -> Place:
     missing = json.loads(run_dvc(repository, "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
     if missing:
         raise PipelineError(f"DVC's remote lacks {', '.join(sorted(missing)[:5])}; dvc push")
-    return Place(origin, options.clones, None, options.checkpoints, options.any_numerics)
+    return replace(place, origin=origin)
 
 
 def _contained(repository: Path, commit: str, origin: str) -> bool:

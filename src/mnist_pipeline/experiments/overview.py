@@ -90,12 +90,12 @@ class Row:
     @property
     def validation(self) -> float | None:
         """The validation accuracy; of a group the mean."""
-        return _mean([entry.validation for entry in self.entries])
+        return mean([entry.validation for entry in self.entries])
 
     @property
     def test(self) -> float | None:
         """The test accuracy; of a group the mean."""
-        return _mean([entry.test for entry in self.entries])
+        return mean([entry.test for entry in self.entries])
 
     @property
     def half_width(self) -> float | None:
@@ -112,7 +112,8 @@ class Row:
         return stdev(values) if len(values) > 1 else None
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are known; None: none is."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 

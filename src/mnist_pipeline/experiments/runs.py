@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import read_csv
-from mnist_pipeline.core.yaml import flatten, parse_yaml
+from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml
 from mnist_pipeline.provenance.dvc import hashes_of, parse_lock, read_output, with_upstream
 from mnist_pipeline.provenance.git import commits_by_name, resolve
 from mnist_pipeline.provenance.paths import LOCK, PACKAGES, PARAMS, is_data
@@ -101,7 +101,7 @@ def load_group(repository: Path, pattern: str, path: str, types: Mapping[str, ty
     runs = tuple(load_run(repository, name, path, types) for name in names_of(repository, pattern))
     group = Group(pattern, runs)
     for run in runs[1:]:
-        differing = [name for name in _different(runs[0].params, run.params) if name != SEED]
+        differing = [name for name in changed_values(runs[0].params, run.params) if name != SEED]
         if differing:
             raise PipelineError(
                 f"{pattern!r} mixes runs of different settings: {runs[0].name} and {run.name} differ in "
@@ -111,10 +111,6 @@ def load_group(repository: Path, pattern: str, path: str, types: Mapping[str, ty
     if len(set(seeds)) < len(seeds):
         raise PipelineError(f"{pattern!r} has two runs with the same {SEED}: the same run twice is not two runs")
     return group
-
-
-def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    return (name for name in {**before, **after} if before.get(name) != after.get(name))
 
 
 def load_run(repository: Path, name: str, path: str, types: Mapping[str, type]) -> Run:

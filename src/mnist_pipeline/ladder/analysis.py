@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from mnist_pipeline.core.statistics import wilson_interval
+from mnist_pipeline.experiments.overview import mean
 from mnist_pipeline.experiments.planning import spend
 from mnist_pipeline.experiments.significance import (
     LEVEL,
@@ -88,17 +89,12 @@ class RungResult:
     @property
     def validation_accuracy(self) -> float | None:
         """Mean accuracy on the validation set; None: there was none."""
-        return _mean([run.validation_accuracy for run in self.runs])
+        return mean([run.validation_accuracy for run in self.runs])
 
     @property
     def seconds(self) -> float | None:
         """Mean time of training; None: unknown."""
-        return _mean([run.seconds for run in self.runs])
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+        return mean([run.seconds for run in self.runs])
 
 
 def analyse(ladder: Ladder, runs: Sequence[RunResult]) -> list[RungResult]:
