@@ -6,9 +6,7 @@ Neither DVC nor git looks at the content of a file whose size and time are as th
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from mnist_pipeline.core.files import atomic_write, md5_of
 from mnist_pipeline.provenance.dvc import cached_file, outputs_of, parse_lock, run_dvc
-from mnist_pipeline.provenance.git import changed_files, run_git
+from mnist_pipeline.provenance.git import changed_files, file_hashes, index_hashes
 from mnist_pipeline.provenance.paths import LOCK
 from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, Finding, at_work, restore
 from mnist_pipeline.provenance.verify import leftovers
@@ -66,14 +64,9 @@ def _replace(file: Path, cached: Path) -> None:
 
 def _files_of_git(repository: Path, changed: set[str]) -> Iterator[Finding]:
     """Find files with other content than git's, where git sees no change."""
-    entries = os.fsdecode(run_git(repository, "ls-files", "--stage", "-z")).split("\0")[:-1]
-    hashes = {path: fields.split()[1] for fields, _, path in (entry.partition("\t") for entry in entries)}
-    paths = [path for path in hashes if path not in changed and (repository / path).is_file()]
-    command = ["git", "hash-object", "--stdin-paths"]
-    given = os.fsencode("\n".join(paths))
-    found = subprocess.run(command, cwd=repository, input=given, capture_output=True, check=True).stdout.decode()
-    for path, content in zip(paths, found.split(), strict=True):
-        if content != hashes[path]:
+    staged = index_hashes(repository)
+    for path, content in file_hashes(repository, [each for each in staged if each not in changed]).items():
+        if content != staged[path]:
             yield Finding(f"{path} is damaged", "git restores it", partial(restore, repository, path))
 
 

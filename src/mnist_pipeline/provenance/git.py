@@ -16,13 +16,14 @@ WORKER, MACHINE, SECONDS = "Worker", "Machine", "Training-seconds"
 """What the message of a result's commit says in git's trailers: who made it, on what, and how long training took."""
 
 
-def run_git(repository: Path, *arguments: str) -> bytes:
-    """Run git and return what it printed.
+def run_git(repository: Path, *arguments: str, given: str | None = None) -> bytes:
+    """Run git, with ``given`` as its standard input, and return what it printed.
 
     Raises:
         RevisionError: git failed; the message is git's own.
     """
-    ran = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=False)
+    content = None if given is None else os.fsencode(given)
+    ran = subprocess.run(["git", *arguments], cwd=repository, input=content, capture_output=True, check=False)
     if ran.returncode:
         raise RevisionError(f"git {' '.join(arguments[:2])}: {ran.stderr.decode(errors='replace').strip()}")
     return ran.stdout
@@ -125,17 +126,14 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, bytes]:
         The content of those that exist, by name.
     """
     asked = list(dict.fromkeys(names))
-    command = ["git", "cat-file", "--batch"]
-    ran = subprocess.run(command, cwd=repository, input="\n".join(asked).encode(), capture_output=True, check=False)
-    if ran.returncode:
-        raise RevisionError(f"{' '.join(command)}: {ran.stderr.decode(errors='replace').strip()}")
+    printed = run_git(repository, "cat-file", "--batch", given="\n".join(asked))
     found, place = {}, 0
     for name in asked:
-        end = ran.stdout.index(b"\n", place)
-        size = ran.stdout[place:end].split(b" ")[-1]  # of "hash type size"; a line that ends in a word: not found
+        end = printed.index(b"\n", place)
+        size = printed[place:end].split(b" ")[-1]  # of "hash type size"; a line that ends in a word: not found
         place = end + 1
         if size.isdigit():
-            found[name] = ran.stdout[place : place + int(size)]
+            found[name] = printed[place : place + int(size)]
             place += int(size) + 1
     return found
 
@@ -145,6 +143,20 @@ def object_hashes(repository: Path, commit: str, paths: list[str]) -> dict[str, 
     listed = run_git(repository, "ls-tree", "-z", commit, "--", *paths).decode()
     entries = (entry.split("\t", 1) for entry in listed.split("\0") if entry)
     return {path: fields.split()[2] for fields, path in entries}
+
+
+def index_hashes(repository: Path, *paths: str) -> dict[str, str]:
+    """Map the tracked files, all or those below ``paths``, to the git hashes of what is staged."""
+    listed = os.fsdecode(run_git(repository, "ls-files", "--stage", "-z", "--", *paths))
+    entries = (entry.split("\t", 1) for entry in listed.split("\0") if entry)
+    return {path: fields.split()[1] for fields, path in entries}
+
+
+def file_hashes(repository: Path, paths: Iterable[str]) -> dict[str, str]:
+    """Map those of some paths that are files in the workspace to the git hashes of their content."""
+    files = [path for path in paths if (repository / path).is_file()]
+    hashes = run_git(repository, "hash-object", "--stdin-paths", given="\n".join(files)).decode().split()
+    return dict(zip(files, hashes, strict=True))
 
 
 def changed_files(repository: Path, *paths: str) -> list[str]:

@@ -13,8 +13,10 @@ from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml, settin
 from mnist_pipeline.provenance.dvc import cached_file, outputs_of, run_dvc, stages_of
 from mnist_pipeline.provenance.git import (
     changed_files,
+    file_hashes,
     git_lines,
     git_text,
+    index_hashes,
     object_hashes,
     read_file,
     resolve,
@@ -78,18 +80,11 @@ def _unkept(repository: Path, paths: Sequence[str]) -> list[str]:
     """Return the files whose content, in the workspace or staged, is in no commit and in no experiment."""
     if not paths:
         return []
-    contents: dict[str, set[str]] = {path: set() for path in paths}
-    existing = [path for path in paths if (repository / path).is_file()]
-    if existing:
-        for path, content in zip(existing, git_lines(repository, "hash-object", "--", *existing), strict=True):
-            contents[path].add(content)
-    for line in run_git(repository, "ls-files", "--stage", "-z", "--", *paths).decode().split("\0")[:-1]:
-        fields, path = line.split("\t", 1)
-        contents[path].add(fields.split()[1])
+    contents = [file_hashes(repository, paths), index_hashes(repository, *paths)]
     without = [f"--exclude=refs/exps/{name}/*" for name in ("celery", "exec")]  # DVC's own, which it removes again
     listed = git_lines(repository, "rev-list", "--objects", "--full-history", *without, "--all", "HEAD", "--", *paths)
     kept = {line.split(" ", 1)[0] for line in listed}
-    return [path for path in paths if contents[path] - kept]
+    return [path for path in paths if {content[path] for content in contents if path in content} - kept]
 
 
 def _changed_settings(repository: Path, commit: str) -> str:
