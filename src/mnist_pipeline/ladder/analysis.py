@@ -23,23 +23,30 @@ from mnist_pipeline.ladder.results import RunResult
 from mnist_pipeline.ladder.spec import Ladder, Rung
 
 
-@dataclass(frozen=True)
-class Change:
-    """A rung against the rung that it builds on.
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The comparison of two rungs that decides: of all seeds, or at the first declared look that finds a difference.
 
     Attributes:
         estimate: of the difference of the accuracies.
-        tested: in the family of the rung.
+        share: of the level that is spent here.
         runs_before: runs of the rung below that were compared.
         runs_after: of this rung.
         decided: whether a declared look stopped early, at ``runs_after`` seeds.
     """
 
     estimate: Estimate
-    tested: Tested
+    share: float
     runs_before: int
     runs_after: int
     decided: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change(Look):
+    """A rung against the rung that it builds on, tested in its family."""
+
+    tested: Tested
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def analyse(ladder: Ladder, runs: Sequence[RunResult]) -> list[RungResult]:
         looks = list(compared.values())
         tested = correct_for_family([look.estimate for look in looks], [look.share for look in looks])
         for (name, look), each in zip(compared.items(), tested, strict=True):
-            changes[name] = Change(look.estimate, each, look.runs_before, look.runs_after, look.decided)
+            changes[name] = Change(tested=each, **vars(look))
     provenances = [found[0].provenance for found in by_rung.values()]
     usual = max(provenances, key=provenances.count, default=None)
     return [
@@ -137,29 +144,20 @@ def of_one_provenance(runs: Sequence[RunResult]) -> list[RunResult]:
     return sorted((run for run in runs if run.provenance == usual), key=lambda run: run.seed)
 
 
-@dataclass(frozen=True)
-class _Look:
-    """The comparison that decides: of all seeds, or at the first declared look that finds a difference."""
-
-    estimate: Estimate
-    share: float  # of the level that is spent here
-    runs_before: int
-    runs_after: int
-    decided: bool = False
-
-
-def _compare(rung: Rung, before: list[RunResult], after: list[RunResult], family: int) -> _Look:
+def _compare(rung: Rung, before: list[RunResult], after: list[RunResult], family: int) -> Look:
     """Compare a rung with the rung below; a look stops early if it withstands correction for all of the family."""
     levels = spend(rung.looks) if rung.looks else []
     looks = [(seeds, level) for seeds, level in zip(rung.looks, levels, strict=True) if seeds <= len(after)]
     for seeds, level in looks:
         found = compare_runs(before[:seeds], after[:seeds], paired=rung.paired)
         if found.p <= level / family:
-            return _Look(found, level / LEVEL, min(seeds, len(before)), seeds, decided=True)
+            runs_before = min(seeds, len(before))
+            return Look(estimate=found, share=level / LEVEL, runs_before=runs_before, runs_after=seeds, decided=True)
     if looks:  # seeds beyond the last look that was reached wait for the next
         before, after = before[: looks[-1][0]], after[: looks[-1][0]]
     share = looks[-1][1] / LEVEL if looks else 1.0
-    return _Look(compare_runs(before, after, paired=rung.paired), share, len(before), len(after))
+    found = compare_runs(before, after, paired=rung.paired)
+    return Look(estimate=found, share=share, runs_before=len(before), runs_after=len(after))
 
 
 def compare_runs(before: Sequence[RunResult], after: Sequence[RunResult], *, paired: bool = False) -> Estimate:
