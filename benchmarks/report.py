@@ -453,6 +453,8 @@ def machines(found: dict[str, Any]) -> list[str]:
     """Return a line for each machine, with the sections that ran on it."""
     sections: dict[str, list[str]] = {}
     for name, result in found.items():
+        if "environment" not in result:  # failures and scale, which docs/scale-out.md reports
+            continue
         on = f"{result['environment']['cpu']}; {result['environment']['software']}"
         sections.setdefault(on, []).append(name.replace("_", " "))
     return [f"- On {on}: {', '.join(names)}." for on, names in sorted(sections.items())]

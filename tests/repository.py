@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from mnist_pipeline.core.numerics import PORTABLE_ENVIRONMENT
@@ -51,6 +52,12 @@ class Repository:
         ran = subprocess.run(command, shell=True, capture_output=True, check=False, **self._options)
         assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
         return str(ran.stdout)
+
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let this process run commands here."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(self.path)
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Start a command line and leave it running, in a process group of its own; its output is one pipe."""

@@ -252,8 +252,7 @@ def test_with_dvc_itself_a_grid_has_numbered_names_and_failures_their_reason(tmp
     repository.run("dvc queue start -j 2")
     while re.search("Running|Queued", repository.run("dvc queue status")):
         time.sleep(1)
-    command = f"PYTHONPATH={Path(dvc.__file__).parents[2]} python -m mnist_pipeline.cli.main runs --json"
-    found = {each["name"]: each for each in json.loads(repository.run(command))}
+    found = {each["name"]: each for each in json.loads(repository.run("mnist runs --json"))}
     assert {name: each["changes"] for name, each in found.items()} == {
         "HEAD": {}, "grid-1": {"train.epochs": 12}, "grid-2": {"train.epochs": 12, "train.seed": 1},
         "grid-3": {"train.epochs": 13}, "grid-4": {"train.epochs": 13, "train.seed": 1},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +15,10 @@ from mnist_pipeline.cli import watch
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.cli.watch import curve, view
 from mnist_pipeline.core.progress import DONE, RunStatus, read_progress
-from mnist_pipeline.provenance import dvc
-from mnist_pipeline.provenance.dvc import QueueStatus, Task
+from mnist_pipeline.provenance.dvc import Queue, Task
 from tests.repository import git, make_repository
 
 NOW = time.time()
-NOTHING = QueueStatus([], 0)
 
 
 def status(run: str, stage: str = "train", ago: float = 1.0, **more: Any) -> RunStatus:
@@ -37,9 +34,8 @@ def training(run: str, epochs: int = 10, **more: Any) -> RunStatus:
     )  # fmt: skip
 
 
-def shown(runs: Sequence[RunStatus], queue: QueueStatus = NOTHING, **failed: str) -> list[str]:
-    reasons = {Task("ab12cd3", name, "Failed"): reason for name, reason in failed.items()}
-    return view(runs, queue, reasons, NOW).splitlines()
+def shown(runs: Sequence[RunStatus], *tasks: Task, workers: int = 0) -> list[str]:
+    return view(runs, Queue(tasks, workers), NOW).splitlines()
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
@@ -62,6 +58,7 @@ def test_what_a_resumed_run_had_done_before_does_not_make_it_faster() -> None:
 
 def test_what_waits_and_what_ended_is_named() -> None:
     tasks = [Task(str(number), f"grid-{number}", "Queued") for number in range(1, 8)]
+    tasks += [Task("8", "bad", "Failed", "train: bad luck"), Task("9", "wrong", "Failed", "known already")]
     runs = [
         status("between", "export", ago=3, ended=DONE),
         status("good", "card", ago=30, ended=DONE, accuracies=[0.98]),
@@ -70,7 +67,7 @@ def test_what_waits_and_what_ended_is_named() -> None:
         status("old", "card", ago=7200, ended=DONE),
     ]
     runs[3].process = 2**22 + 1  # above the largest id of a process
-    assert shown(runs, QueueStatus(tasks, 2), bad="train: bad luck", wrong="known already") == [
+    assert shown(runs, *tasks, workers=2) == [
         "run      stage   training  loss  validation accuracy",
         "between  export",
         "",
@@ -81,7 +78,7 @@ def test_what_waits_and_what_ended_is_named() -> None:
         "dead: was killed in train 2/3 5 min ago",
         "bad: failed: train: bad luck",
     ]
-    assert shown([], QueueStatus(tasks[:1], 0)) == [
+    assert shown([], tasks[0]) == [
         "Queued: grid-1",
         "",
         "No worker of the queue runs; start two: dvc queue start -j 2",
@@ -120,12 +117,11 @@ def test_on_a_terminal_it_refreshes_until_ctrl_c(
 def test_a_run_of_dvc_is_seen_in_training_and_as_killed(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "clone", tmp_path / "data", epochs=3)
     running = repository.start("dvc exp run --temp -n watched -S train.epochs=2000")
-    command = f"PYTHONPATH={Path(dvc.__file__).parents[2]} {sys.executable} -m mnist_pipeline.cli.main watch"
-    while "watched  train " not in (said := repository.run(command)):
+    while "watched  train " not in (said := repository.run("mnist watch")):
         assert running.poll() is None, said
         time.sleep(0.2)
     (found,) = (each for each in read_progress(repository.path).values() if each.run == "watched")
     os.kill(found.process, signal.SIGKILL)
     assert "exited with -9" in running.communicate()[0]
-    assert "watched: was killed in train " in repository.run(command)
+    assert "watched: was killed in train " in repository.run("mnist watch")
     assert repository.run("git status --porcelain") == ""

@@ -48,10 +48,8 @@ def repository(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A copy, in which commands run in this process."""
     shutil.copytree(original, tmp_path, symlinks=True, dirs_exist_ok=True)
     repository = Repository(tmp_path / "mine")
-    for name, value in repository.environment.items():
-        monkeypatch.setenv(name, value)
+    repository.enter(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(repository.path)
     return repository
 
 
@@ -90,9 +88,7 @@ def test_a_ladder_runs_here_in_a_shallow_clone_at_a_path_beyond_ascii(
 ) -> None:
     repository = Repository(tmp_path / "Geräte 1")
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{original / 'mine'}", str(repository.path))
-    for name, value in repository.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(repository.path)
+    repository.enter(monkeypatch)
     repository.run("git checkout -q --detach && dvc pull -q")
     main(["ladder", "run", "longer", "--seeds", "1", "--jobs", "1"])
     assert "longer-0                 test accuracy 0.1500\n" in capsys.readouterr().out

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mnist_pipeline.cli import ladder
 from mnist_pipeline.cli.main import main
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.ladder import results
 from mnist_pipeline.ladder.adoption import LOG, adopt
 from mnist_pipeline.ladder.results import RUNS, RunResult, read_runs, write_runs
 from tests.conftest import PARAMS
@@ -51,7 +51,7 @@ def test_the_command_writes_the_runs_and_the_log(
     (tmp_path / "params.yaml").write_bytes(PARAMS.read_bytes())
     write_runs(OLD)
     for number, run in enumerate((OLD[0], OLD[3]), start=1):
-        monkeypatch.setattr(results, "results_here", lambda *_, run=run: [again(run)])
+        monkeypatch.setattr(ladder, "results_here", lambda *_, run=run: [again(run)])
         main(["ladder", "adopt"])
         assert (
             f"1 rungs adopted, {len([each for each in OLD if each.rung == run.rung])} runs" in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_the_command_writes_the_runs_and_the_log(
     assert {run.code for run in read_runs()} == {"new"}
     before = RUNS.read_bytes()
     for code, message in (("new", "no experiment here repeats a recorded run of other code"), ("x", "another result")):
-        monkeypatch.setattr(results, "results_here", lambda *_, code=code: [again(OLD[0], code=code, wrong=())])
+        monkeypatch.setattr(ladder, "results_here", lambda *_, code=code: [again(OLD[0], code=code, wrong=())])
         with pytest.raises(SystemExit, match=message):
             main(["ladder", "adopt"])
     assert (RUNS.read_bytes(), len(LOG.read_text().splitlines())) == (before, 3)

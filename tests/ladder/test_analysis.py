@@ -22,7 +22,7 @@ BASE, UP, SAME, DOWN = (
 def analysed(folder: Path, runs: list[RunResult], **rungs: dict[str, Any]) -> dict[str, RungResult]:
     """Analyse rungs that build on "base" unless they say otherwise."""
     complete = {"base": {}, **{name: {"builds_on": "base", **rung} for name, rung in rungs.items()}}
-    return {each.rung: each for each in analyse(make_ladder(folder, complete), runs)}
+    return {each.name: each for each in analyse(make_ladder(folder, complete), runs)}
 
 
 def change_of(result: RungResult) -> Change:
@@ -40,8 +40,8 @@ def test_each_rung_is_tested_against_the_rung_below(tmp_path: Path) -> None:
     assert (changes["up"].runs_before, changes["up"].runs_after) == (5, 4)
     corrected = [each.tested.p_corrected for each in changes.values()]
     assert corrected == holm([each.tested.p for each in changes.values()])
-    assert (found["up"].unplanned, found["same"].unplanned, found["base"].change) == (1, 0, None)
-    assert (found["up"].seeds, found["up"].seconds, found["up"].validation_accuracy) == (4, 3, None)
+    assert (found["up"].planned, found["same"].planned, found["base"].change) == (3, 5, None)
+    assert (len(found["up"].runs), found["up"].seconds, found["up"].validation_accuracy) == (4, 3, None)
 
 
 def test_a_rung_of_another_family_changes_no_verdict(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_runs_of_other_code_are_never_mixed(tmp_path: Path) -> None:
     assert mixed == {**new, "up": replace(new["up"], left_out=2)}
     found = analysed(tmp_path, [*BASE[:3], *old, *SAME[:3]], up={}, same={})
     assert [found[name].other_code for name in ("base", "up", "same")] == [False, True, False]
-    assert (found["up"].seeds, found["up"].change) == (2, None)
+    assert (len(found["up"].runs), found["up"].change) == (2, None)
 
 
 CLOSE = random_runs("up", 0.0985, 20, 9)
@@ -81,7 +81,7 @@ def test_looks_stop_early_and_seeds_between_two_looks_wait(
     tmp_path: Path, runs: list[RunResult], seeds: int, at: int | None, decided: bool
 ) -> None:
     found = analysed(tmp_path, [*BASE, *runs[:seeds]], up={"looks": [4, 10, 20]})["up"]
-    assert found.seeds == seeds
+    assert len(found.runs) == seeds
     assert (found.change is None) == (at is None)
     if (change := found.change) is not None:
         assert (change.runs_before, change.runs_after, change.decided) == (at, at, decided)

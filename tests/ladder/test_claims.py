@@ -31,7 +31,7 @@ def make_runs(changes: dict[str, tuple[float, float, float]]) -> list[RunResult]
 
 
 def verdicts(runs: list[RunResult]) -> list[list[str]]:
-    return [[verdict for _, verdict in claim.parts] for claim in claims(runs)]
+    return [[part.verdict for part in parts] for parts in claims(runs).values()]
 
 
 @pytest.mark.parametrize(

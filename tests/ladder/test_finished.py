@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mnist_pipeline.cluster.session import RUNS
 from mnist_pipeline.ladder.results import finished_runs
 from mnist_pipeline.ladder.spec import Ladder, Run, load_ladder
 from mnist_pipeline.provenance.dvc import cached_output
@@ -41,9 +42,7 @@ def repository(original: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A copy, in which commands run in this process."""
     repository = Repository(tmp_path / "clone")
     shutil.copytree(original.path, repository.path, symlinks=True)
-    for name, value in repository.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(repository.path)
+    repository.enter(monkeypatch)
     return repository
 
 
@@ -102,6 +101,6 @@ def test_what_dvc_gc_removed_is_run_again(repository: Repository) -> None:
 
 
 def test_one_ladder_runs_at_a_time(repository: Repository) -> None:
-    with exclusive(repository.path, "runs", "mnist ladder run"):
+    with exclusive(repository.path / RUNS, "mnist ladder run"):
         printed = repository.start("mnist ladder run base").communicate()[0]
     assert re.search(r"mnist ladder run \(process \d+\) is at work here; wait for its end", printed)

@@ -10,7 +10,6 @@ import pytest
 
 from mnist_pipeline.cli import ladder as command
 from mnist_pipeline.cli.main import main
-from mnist_pipeline.ladder import results
 from mnist_pipeline.ladder.report import COLUMNS, FIGURE, PAGE, TABLE, describe, write_report
 from mnist_pipeline.ladder.results import RunResult, write_runs
 from mnist_pipeline.ladder.spec import Ladder
@@ -84,7 +83,7 @@ def test_a_rung_is_run_until_a_look_decides(
 ) -> None:  # fmt: skip
     ran: list[int] = []
     monkeypatch.setattr(command, "_run", lambda rungs, seeds, jobs: ran.append(seeds))  # noqa: ARG005
-    monkeypatch.setattr(results, "gather", lambda *_: [*ALL[: ran[-1]], *up[: ran[-1]]])
+    monkeypatch.setattr(command, "gather", lambda *_: [*ALL[: ran[-1]], *up[: ran[-1]]])
     main(["ladder", "run", "--until-decided", "up"])
     assert (ran, capsys.readouterr().out) == (asked, answer)
 

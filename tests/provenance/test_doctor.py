@@ -131,18 +131,26 @@ def leave_checkpoint(here: Path) -> Path:
     return here / ".scratch" / "train" / "abc.unusable"
 
 
+def leave_travelling_checkpoint(here: Path) -> Path:
+    return here / ".scratch" / "checkpoints" / "checkpoints" / "ab" / "cd" / "adam-0" / "abc.safetensors"
+
+
 def leave_queue_folder(here: Path) -> Path:
     return here / ".dvc" / "tmp" / "exps" / "tmpabc" / "params.yaml"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("leave", [leave_temporary, leave_verify, leave_checkpoint, leave_queue_folder])
+@pytest.mark.parametrize(
+    "leave",
+    [leave_temporary, leave_verify, leave_checkpoint, leave_travelling_checkpoint, leave_queue_folder],
+)
 def test_what_killed_commands_left_is_removed(
     here: Path, capsys: pytest.CaptureFixture[str], leave: Callable[[Path], Path]
 ) -> None:
     file = leave(here)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
+    os.utime(file, (1, 1))
     assert doctor(capsys)[0] == 1
     assert doctor(capsys, "--fix")[0] == 0
     assert not file.exists()

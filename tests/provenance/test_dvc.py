@@ -9,15 +9,15 @@ import pytest
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.provenance import dvc
 from mnist_pipeline.provenance.dvc import (
-    QueueStatus,
+    Queue,
     Task,
     cached_output,
-    failure_reason,
     parse_lock,
-    parse_queue_status,
-    queue_status,
+    parse_queue,
+    read_queue,
     run_dvc,
     stages_of,
+    with_upstream,
 )
 from tests.repository import Repository, git, make_quick_repository
 
@@ -46,11 +46,11 @@ Worker status: 0 active, 0 idle
 
 def test_the_queue_is_read_as_dvc_prints_it() -> None:
     queued = Task("ab12cd3", "", "Queued")
-    tasks = [Task("192a13c", "base-0", "Running"), queued, Task("ab12cd4", "a-long-experiment-name-0", "Success")]
-    status = parse_queue_status(PRINTED)
-    assert status == QueueStatus(tasks, workers=2)
-    assert status.with_state("Queued") == [queued]
-    assert parse_queue_status(UNNAMED) == QueueStatus([Task("ab12cd3", "", "Failed")], workers=0)
+    tasks = (Task("192a13c", "base-0", "Running"), queued, Task("ab12cd4", "a-long-experiment-name-0", "Success"))
+    queue = parse_queue(PRINTED)
+    assert queue == Queue(tasks, workers=2)
+    assert queue.with_state("Queued") == [queued]
+    assert parse_queue(UNNAMED) == Queue((Task("ab12cd3", "", "Failed"),), workers=0)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,20 @@ def test_the_queue_is_read_as_dvc_prints_it() -> None:
 def test_a_task_failed_for_the_last_reason_that_its_own_program_printed(
     log: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dvc, "run_dvc", lambda *_: log)
-    assert failure_reason(tmp_path, Task("ab12cd3", "bad", "Failed")) == reason
+    git(tmp_path, "init", "-q")
+    Repository(tmp_path).commit("base")
+    git(tmp_path, "update-ref", "refs/exps/celery/failed", "HEAD")
+    monkeypatch.setattr(dvc, "run_dvc", lambda *words: UNNAMED if words[2] == "status" else log)
+    assert read_queue(tmp_path) == Queue((Task("ab12cd3", "", "Failed", reason),))
+
+
+def test_stages_come_with_what_they_build_on_in_the_order_in_which_they_run() -> None:
+    def stage(deps: list[str], outs: list[str]) -> dict[str, list[dict[str, str]]]:
+        return {"deps": [{"path": path} for path in deps], "outs": [{"path": path} for path in outs]}
+
+    stages = {"test": stage(["model", "raw"], []), "train": stage(["raw"], ["model"]), "fetch": stage([], ["raw"])}
+    assert list(with_upstream(stages, stages)) == ["fetch", "train", "test"]
+    assert list(with_upstream(stages, ["train", "absent"])) == ["fetch", "train"]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +89,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 
 def test_dvc_itself_answers_with_an_empty_queue_or_an_error(repository: Repository) -> None:
-    assert queue_status(repository.path) == QueueStatus([], workers=0)
+    assert parse_queue(run_dvc(repository.path, "queue", "status")) == Queue()
     with pytest.raises(PipelineError, match=r"(?s)dvc nonsense: .*nonsense"):
         run_dvc(repository.path, "nonsense")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.provenance.recovery import alone, mend
+from mnist_pipeline.provenance.recovery import CLONES, alone, mend
 from tests.repository import Repository, git
 
 LOCK = "stages:\n  train:\n    outs:\n    - {path: model, md5: abc}\n"
@@ -128,11 +128,12 @@ def test_files_that_were_edited_since_the_kill_are_left_to_the_user(here: Path) 
 
 
 @contextmanager
-def running_dvc(here: Path, command: str) -> Iterator[None]:
-    """A process that looks like dvc at work."""
+def running_dvc(here: Path, command: str, folder: Path = Path()) -> Iterator[None]:
+    """A process that looks like dvc at work in a folder."""
+    (here / folder).mkdir(parents=True, exist_ok=True)
     script = here / ".dvc" / "dvc"
     script.write_text("import time; print(flush=True); time.sleep(60)")
-    process = subprocess.Popen([sys.executable, script, *command.split()], cwd=here, stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, script, *command.split()], cwd=here / folder, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     yield
@@ -146,7 +147,7 @@ def test_nothing_is_mended_while_dvc_works(here: Path) -> None:
         assert mend(here) == []
         with alone(here, "mnist reset"):
             assert (here / ".dvc" / "tmp" / "rwlock").read_bytes() == b""
-    with alone(here, "mnist reset"):
+    with running_dvc(here, "exp run", CLONES / "host-0"), alone(here, "mnist reset"):  # another repository
         assert not (here / ".dvc" / "tmp" / "rwlock").exists()
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import flatten, read_yaml
 from mnist_pipeline.experiments.runs import check_was_run
-from mnist_pipeline.ladder.spec import load_ladder
+from mnist_pipeline.ladder.spec import EXPERIMENTS, load_ladder
 from mnist_pipeline.params.limits import check_corrections, check_limits
 from mnist_pipeline.params.schema import load_data_files, load_params
 from mnist_pipeline.provenance import paths
 from mnist_pipeline.provenance.dvc import parse_lock
 
 DESCRIPTION = (
-    f"Check {paths.PARAMS}, {paths.DATA_FILES} and experiments.yaml as the stages would, and whether they fit the "
+    f"Check {paths.PARAMS}, {paths.DATA_FILES} and {EXPERIMENTS} as the stages would, and whether they fit the "
     "prepared data: batches, the validation set, the test image that is drawn, the depth of the network. Runs and "
     "changes nothing."
 )
-LADDER, PARAMS = Path("experiments.yaml"), Path(paths.PARAMS)
+PARAMS = Path(paths.PARAMS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +33,9 @@ def run(_: argparse.Namespace) -> None:
     csv_format = load_data_files(Path(paths.DATA_FILES)).format_of(params.data.dataset)
     check_corrections(params, csv_format, Path(paths.CORRECTIONS))
     checked = f"{PARAMS} and {paths.DATA_FILES} are valid"
-    if LADDER.exists():
-        load_ladder(LADDER, PARAMS)
-        checked = f"{PARAMS}, {paths.DATA_FILES} and {LADDER} are valid"
+    if EXPERIMENTS.exists():
+        load_ladder()
+        checked = f"{PARAMS}, {paths.DATA_FILES} and {EXPERIMENTS} are valid"
     try:
         lock = parse_lock(Path(paths.LOCK).read_bytes(), paths.LOCK)
         check_was_run(flatten(read_yaml(PARAMS)), lock, paths.DATA_SUMMARY, "workspace")

@@ -110,6 +110,7 @@ def _draw(result: Comparison, arrays: Path, picture: Path) -> None:
 
 def as_json(result: Comparison) -> dict[str, Any]:
     """Return a comparison as JSON."""
+    low, high = (value if math.isfinite(value) else None for value in result.estimate.interval())
     return {
         "score": result.score.name,
         "before": _side(result.before, result.means_before),
@@ -118,8 +119,8 @@ def as_json(result: Comparison) -> dict[str, Any]:
         "runs_after": len(result.after.runs),
         "samples": result.estimate.samples,
         "difference": result.estimate.difference,
-        "low": _finite(result.low),
-        "high": _finite(result.high),
+        "low": low,
+        "high": high,
         "p": result.estimate.p,
         "margin": result.margin,
         "verdict": result.verdict,
@@ -130,10 +131,6 @@ def as_json(result: Comparison) -> dict[str, Any]:
         "params": {name: {"before": before, "after": after} for name, before, after in result.params},
         "warnings": result.warnings,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _side(group: Group, means: list[float]) -> dict[str, Any]:
@@ -148,11 +145,11 @@ def _side(group: Group, means: list[float]) -> dict[str, Any]:
 def conclusion(result: Comparison) -> str:
     """Return the conclusion in words."""
     before, after, score, estimate = result.before.name, result.after.name, result.score, result.estimate
+    low, high = estimate.interval()
     unit, scale = (" points", 100) if score.percentage else ("", 1)
-    difference = f"{scale * estimate.difference:+.2f}{unit}" if score.percentage else f"{estimate.difference:+.4g}"
-    interval = f"{scale * result.low:+.2f} to {scale * result.high:+.2f}" if score.percentage else (
-        f"{result.low:+.4g} to {result.high:+.4g}"
-    )  # fmt: skip
+    form = ".2f" if score.percentage else ".4g"
+    difference = f"{scale * estimate.difference:+{form}}{unit}"
+    interval = f"{scale * low:+{form}} to {scale * high:+{form}}"
     verdict = {
         "better": f"{after} is better than {before}",
         "worse": f"{after} is worse than {before}",

@@ -5,22 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mnist_pipeline.cli.work import add_worker_arguments, at_least_one, options_of
+from mnist_pipeline.cluster.session import SUMMARY, Options, Session
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.provenance import paths
-
-if TYPE_CHECKING:
-    from mnist_pipeline.cluster.jobs import Result
-    from mnist_pipeline.cluster.session import Options
+from mnist_pipeline.core.files import read_csv, write_csv
+from mnist_pipeline.experiments.planning import plan
+from mnist_pipeline.ladder.adoption import LOG, LOG_COLUMNS, adopt
+from mnist_pipeline.ladder.analysis import analyse, scores_of
+from mnist_pipeline.ladder.report import describe, write_report
+from mnist_pipeline.ladder.results import finished_runs, gather, read_runs, results_here, write_runs
+from mnist_pipeline.ladder.spec import EXPERIMENTS, load_ladder
+from mnist_pipeline.provenance.finished import forget_without, remove_others
+from mnist_pipeline.provenance.git import read_file
+from mnist_pipeline.provenance.paths import STEPS, TEST_DETAILS
 
 DESCRIPTION = (
     "Run the rungs of experiments.yaml as DVC experiments, and report what each improvement is worth and whether it is "
     "real."
 )
-
-LADDER, PARAMS = Path("experiments.yaml"), Path(paths.PARAMS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,21 +93,17 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run_until_decided(name: str, options: Options) -> None:
-    from mnist_pipeline.ladder.analysis import analyse
-    from mnist_pipeline.ladder.results import gather, read_runs, write_runs
-    from mnist_pipeline.ladder.spec import load_ladder
-
-    ladder = load_ladder(LADDER, PARAMS)
+    ladder = load_ladder()
     rung = ladder.rungs.get(name)
     if rung is None or rung.builds_on is None or not rung.looks:
         raise PipelineError(
-            f"{name!r} must be a rung of {LADDER} that builds on another and declares looks: [5, 10, 20]"
+            f"{name!r} must be a rung of {EXPERIMENTS} that builds on another and declares looks: [5, 10, 20]"
         )
     for seeds in rung.looks:
         _run([rung.builds_on, name], seeds, options)
         runs = gather(Path.cwd(), ladder, read_runs())
         write_runs(runs)
-        change = next(each.change for each in analyse(ladder, runs) if each.rung == name)
+        change = next(each.change for each in analyse(ladder, runs) if each.name == name)
         last = seeds == rung.looks[-1]
         if change is not None and (change.decided or (last and change.tested.verdict != "inconclusive")):
             print(f"{name}: {change.tested.verdict} than {rung.builds_on}, decided at {change.runs_after} seeds")
@@ -113,15 +112,10 @@ def _run_until_decided(name: str, options: Options) -> None:
 
 
 def _plan(name: str, detect: float) -> None:
-    from mnist_pipeline.experiments.planning import plan
-    from mnist_pipeline.ladder.analysis import scores_of
-    from mnist_pipeline.ladder.results import read_runs
-    from mnist_pipeline.ladder.spec import load_ladder
-
-    ladder = load_ladder(LADDER, PARAMS)
+    ladder = load_ladder()
     rung = ladder.rungs.get(name)
     if rung is None or rung.builds_on is None:
-        raise PipelineError(f"{name!r} must be a rung of {LADDER} that builds on another")
+        raise PipelineError(f"{name!r} must be a rung of {EXPERIMENTS} that builds on another")
     sides = [[run for run in read_runs() if run.rung == each] for each in (rung.builds_on, name)]
     if min(map(len, sides)) < 2:
         raise PipelineError(f"{name} and {rung.builds_on} need two recorded runs each; mnist ladder run, then report")
@@ -134,13 +128,8 @@ def _plan(name: str, detect: float) -> None:
 
 
 def _adopt() -> None:
-    from mnist_pipeline.core.files import read_csv, write_csv
-    from mnist_pipeline.ladder.adoption import LOG, LOG_COLUMNS, adopt
-    from mnist_pipeline.ladder.results import read_runs, results_here, write_runs
-    from mnist_pipeline.ladder.spec import load_ladder
-
     recorded = read_runs()
-    runs, lines = adopt(recorded, results_here(Path.cwd(), load_ladder(LADDER, PARAMS), recorded))
+    runs, lines = adopt(recorded, results_here(Path.cwd(), load_ladder(), recorded))
     if not lines:
         raise PipelineError("no experiment here repeats a recorded run of other code; mnist ladder run --seeds 1")
     earlier = read_csv(LOG, dict.fromkeys(LOG_COLUMNS, str)).to_numpy().tolist() if LOG.exists() else []
@@ -150,25 +139,17 @@ def _adopt() -> None:
 
 
 def _run(rungs: list[str], seeds: int | None, options: Options) -> None:
-    from mnist_pipeline.cluster.session import SUMMARY, Session
-    from mnist_pipeline.ladder.results import finished_runs
-    from mnist_pipeline.ladder.spec import load_ladder
-    from mnist_pipeline.provenance.finished import forget_without, remove_others
-
     here = Path.cwd()
-    ladder = load_ladder(LADDER, PARAMS)
+    ladder = load_ladder()
     runs = ladder.runs(rungs, seeds)
     session = Session(here, options)
-    done = finished_runs(here, ladder, runs)
-    jobs = {run: session.job(run.name, ladder.settings(run), message=ladder.message(run)) for run in runs}
-    left = [run for run in runs if run not in done]
+    done = {run.name for run in finished_runs(here, ladder, runs)}
+    jobs = [session.job(run.name, ladder.settings(run), message=ladder.message(run)) for run in runs]
     if not session.is_remote:
-        forget_without(here, {run.name for run in left}, paths.STEPS)
+        forget_without(here, {job.name for job in jobs} - done, STEPS)
     where = f"{options.jobs} at once" if not session.is_remote else f"on the workers of {options.scheduler}"
     print(f"{len(runs)} runs, {len(done)} of them done, {where}", flush=True)
-    courses = session.run(
-        [jobs[run] for run in left], lambda result: _accuracy(here, result), [jobs[run] for run in done]
-    )
+    courses = session.run(jobs, done, lambda commit: _accuracy(here, commit))
     failed = [each.job.name for each in courses if each.result is None or each.result.commit is None]
     for each in courses:
         if each.result and each.result.commit:
@@ -176,24 +157,18 @@ def _run(rungs: list[str], seeds: int | None, options: Options) -> None:
     session.fetch_data(each.job.name for each in courses if each.job.name not in failed)
     if failed:
         raise PipelineError(
-            f"{len(failed)} of {len(left)} failed: {', '.join(failed)}; {SUMMARY} has their logs; run the "
+            f"{len(failed)} of {len(courses)} failed: {', '.join(failed)}; {SUMMARY} has their logs; run the "
             "command again to retry"
         )
 
 
-def _accuracy(repository: Path, result: Result) -> str:
-    from mnist_pipeline.provenance.git import read_file
-
-    metrics = json.loads(read_file(repository, result.commit or "", paths.TEST_DETAILS))
+def _accuracy(repository: Path, commit: str) -> str:
+    metrics = json.loads(read_file(repository, commit, TEST_DETAILS))
     return f"test accuracy {metrics['accuracy']:.4f}"
 
 
 def _report(*, quiet: bool) -> None:
-    from mnist_pipeline.ladder.report import describe, write_report
-    from mnist_pipeline.ladder.results import gather, read_runs, write_runs
-    from mnist_pipeline.ladder.spec import load_ladder
-
-    ladder = load_ladder(LADDER, PARAMS)
+    ladder = load_ladder()
     runs = gather(Path.cwd(), ladder, read_runs())
     write_runs(runs)
     results = write_report(ladder, runs)

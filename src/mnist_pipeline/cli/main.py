@@ -24,11 +24,8 @@ COMMANDS = {
     "watch": "show live what runs, what is queued, what failed",
     "work": "run one experiment in a clone here, for clusters",
 }
-"""Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``, or an object of one. Heavy libraries are
-imported where they are used, so that ``mnist --help`` answers at once."""
-
-MODULES = {"doctor": "workspace", "reset": "workspace"}
-"""The module of a command that has none of its name."""
+"""Each a module with DESCRIPTION, ``add_arguments(parser)`` and ``run(args)``, imported when its command is given. So
+``mnist --help`` answers at once."""
 
 
 def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
@@ -41,8 +38,7 @@ def make_parser(details: Collection[str] = tuple(COMMANDS)) -> argparse.Argument
         if name not in details:
             commands.add_parser(name, help=summary)
             continue
-        module = importlib.import_module(f"mnist_pipeline.cli.{MODULES.get(name, name)}")
-        module = getattr(module, name) if name in MODULES else module
+        module = importlib.import_module(f"mnist_pipeline.cli.{name}")
         command = commands.add_parser(name, help=summary, description=module.DESCRIPTION)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.provenance import paths
+from mnist_pipeline.core.tables import text_table
+from mnist_pipeline.core.yaml import parse_yaml, read_yaml
+from mnist_pipeline.ladder.spec import load_ladder
+from mnist_pipeline.params.overrides import settings_of, settings_to_restore
+from mnist_pipeline.provenance.dvc import watch_dvc
+from mnist_pipeline.provenance.git import read_file
+from mnist_pipeline.provenance.paths import PARAMS
+from mnist_pipeline.provenance.recovery import alone
 
 DESCRIPTION = (
     "Run a preset of experiments.yaml as a DVC experiment: settings chosen for a given training time on two cores. "
     "Training settings that earlier experiments changed in params.yaml are restored from the last commit first. "
     "Without a name, list the presets. docs/presets.md has the accuracy of each."
 )
-
-PRESETS, PARAMS = Path("experiments.yaml"), Path(paths.PARAMS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """List the presets, or run one."""
-    from mnist_pipeline.core.tables import text_table
-    from mnist_pipeline.ladder.spec import load_ladder
-    from mnist_pipeline.params.overrides import settings_of
-    from mnist_pipeline.provenance.dvc import watch_dvc
-    from mnist_pipeline.provenance.recovery import alone
-
-    presets = load_ladder(PRESETS, PARAMS).presets
+    presets = load_ladder().presets
     if args.name is None:
         rows = [["preset", "seconds", "what"]]
         rows += [[name, str(preset.budget_seconds), preset.title] for name, preset in presets.items()]
@@ -63,10 +62,5 @@ def run(args: argparse.Namespace) -> None:
 
 def _restored_settings(overrides: dict[str, Any]) -> dict[str, Any]:
     """Return the committed values of what earlier experiments changed about how to train."""
-    from mnist_pipeline.core.yaml import parse_yaml, read_yaml
-    from mnist_pipeline.params.overrides import settings_to_restore
-    from mnist_pipeline.provenance.git import read_file, resolve
-
-    here = Path.cwd()
-    committed = parse_yaml(read_file(here, resolve(here, "HEAD"), paths.PARAMS), f"HEAD:{PARAMS}")
-    return settings_to_restore(overrides, read_yaml(PARAMS), committed)
+    committed = parse_yaml(read_file(Path.cwd(), "HEAD", PARAMS), f"HEAD:{PARAMS}")
+    return settings_to_restore(overrides, read_yaml(Path(PARAMS)), committed)

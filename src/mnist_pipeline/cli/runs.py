@@ -9,16 +9,14 @@ import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from mnist_pipeline.core.errors import PipelineError, printable
 from mnist_pipeline.core.files import write_json, write_text
 from mnist_pipeline.core.tables import escaped, markdown_table, text_table
 from mnist_pipeline.core.yaml import describe_changes
-from mnist_pipeline.experiments.overview import Row, Sources, load_entries, load_failures, make_rows
-from mnist_pipeline.provenance.dvc import QueueStatus, cached_file, queue_and_failures
-from mnist_pipeline.provenance.paths import MODEL, TEST_DETAILS, TRAIN_DETAILS, VALIDATION_PREDICTIONS
+from mnist_pipeline.experiments.overview import Row, load_entries, load_failures, make_rows, mean
+from mnist_pipeline.provenance.dvc import Queue, cached_file, read_queue
 
 DESCRIPTION = (
     "List all experiments of DVC, over all commits, and the last commit as HEAD: what each changed in params.yaml "
@@ -26,14 +24,6 @@ DESCRIPTION = (
     "of DVC's queue are listed with the reason."
 )
 
-SOURCES = Sources(
-    validation=(TRAIN_DETAILS, "validation_accuracy"),
-    validation_rows=(TRAIN_DETAILS, "validation_rows"),
-    train_rows=(TRAIN_DETAILS, "train_rows"),
-    test=(TEST_DETAILS, "accuracy"),
-    predictions=VALIDATION_PREDICTIONS,
-    model=MODEL,
-)
 SORTS: dict[str, Callable[[Row], Any]] = {
     "validation": lambda row: -(row.validation or 0.0),
     "test": lambda row: -(row.test or 0.0),
@@ -65,21 +55,20 @@ def run(args: argparse.Namespace) -> None:
 
     here = Path.cwd()
     with ThreadPoolExecutor(2) as pool:  # a command of DVC takes half a second, that of its queue more
-        asked, cache = pool.submit(queue_and_failures, here), pool.submit(cached_file, here, "")
-        entries = load_entries(here, SOURCES)
+        asked, cache = pool.submit(read_queue, here), pool.submit(cached_file, here, "")
+        entries = load_entries(here)
         rows = make_rows(entries, args.filter, group=args.group)
         cache.result()
         mark(here, rows)
-        queue, reasons = asked.result()
-        failures = load_failures(here, SOURCES, reasons)
+        queue = asked.result()
+    failures = load_failures(here, queue.with_state("Failed"))
     rows += make_rows(failures, args.filter)
     if not rows:
         names = ", ".join(sorted({each.name for each in (*entries, *failures)})[:10])
         raise PipelineError(f"no experiment is called {args.filter!r}; there are {names}")
     known = seconds_by_commit(here)
     for row in rows:
-        seconds = [known[each.commit] for each in row.entries if each.commit in known]
-        row.seconds = fmean(seconds) if seconds else None
+        row.seconds = mean([known.get(each.commit) for each in row.entries])
     rows.sort(key=lambda row: (bool(row.entries[0].failure), SORTS[args.sort](row)))
     if args.json is not None:
         _print_json(rows, args.json)
@@ -119,7 +108,7 @@ def _number(value: float | None, spread: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if spread is None else f"{value:.4f} ± {spread:.4f}"
 
 
-def _notes(rows: Sequence[Row], queue: QueueStatus, *, group: bool) -> list[str]:
+def _notes(rows: Sequence[Row], queue: Queue, *, group: bool) -> list[str]:
     """Return what stands below the table."""
     plus_minus = "standard deviation over seeds" if group else "half the 95 % interval"
     notes = [f"validation, test: accuracy; ±: {plus_minus}. vs best: tested on the validation predictions."]
@@ -133,7 +122,7 @@ def _notes(rows: Sequence[Row], queue: QueueStatus, *, group: bool) -> list[str]
     return [*notes, f"In DVC's queue: {', '.join(waiting)}."] if waiting else notes
 
 
-def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: QueueStatus) -> None:
+def _print_table(args: argparse.Namespace, rows: Sequence[Row], queue: Queue) -> None:
     columns, notes = _columns(rows, group=args.group), _notes(rows, queue, group=args.group)
     header = [title for title, _ in columns]
     cells = [[text(row) for _, text in columns] for row in rows]

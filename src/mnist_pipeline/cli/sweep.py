@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mnist_pipeline.cli.work import add_worker_arguments, options_of
+from mnist_pipeline.cluster.session import Session
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.provenance import paths
-
-if TYPE_CHECKING:
-    from mnist_pipeline.sweeps.search import Trial
-    from mnist_pipeline.sweeps.spec import Sweep
+from mnist_pipeline.provenance.paths import PARAMS
+from mnist_pipeline.sweeps.search import Trial, confirmation, known_scores, rounds, run_trials, winner_of
+from mnist_pipeline.sweeps.spec import Sweep, load_sweep
 
 DESCRIPTION = (
     "Try settings of a space on the validation set, by successive halving, and compare the best with params.yaml as it "
@@ -39,12 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run or report."""
-    from mnist_pipeline.cluster.session import Session
-    from mnist_pipeline.sweeps.search import confirmation, known_scores, rounds, run_trials, winner_of
-    from mnist_pipeline.sweeps.spec import load_sweep
-
     here = Path.cwd()
-    sweep = load_sweep(args.sweep, Path(paths.PARAMS))
+    sweep = load_sweep(args.sweep, Path(PARAMS))
     session = Session(here, options_of(args)) if args.action == "run" else None
 
     def scored(trials: list[Trial], what: str) -> dict[str, float]:
@@ -78,7 +72,6 @@ def _report(
     winner: Trial,
     sides: dict[str, list[Trial]],
 ) -> None:
-    from mnist_pipeline.cli.runs import SOURCES
     from mnist_pipeline.figures.style import save_figure
     from mnist_pipeline.sweeps.report import FEW, best_settings, confirmed, describe, draw_trials, importance
 
@@ -89,5 +82,5 @@ def _report(
     figure = FIGURES / f"sweep-{sweep.name}.png"
     save_figure(figure, draw_trials(sweep, done[0], scores, winner.number))
     if sides:
-        print(confirmed(Path.cwd(), SOURCES, sides))
+        print(confirmed(Path.cwd(), sides))
     print(f"Best: {best_settings(winner)}\nFigure: {figure}")

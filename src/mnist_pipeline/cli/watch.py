@@ -6,7 +6,7 @@ import argparse
 import shutil
 import textwrap
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -14,7 +14,8 @@ from threading import Thread
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.progress import DONE, RunStatus, read_progress
 from mnist_pipeline.core.tables import text_table
-from mnist_pipeline.provenance.dvc import QueueStatus, Task, queue_and_failures
+from mnist_pipeline.provenance.dvc import Queue, read_queue
+from mnist_pipeline.provenance.recovery import CLONES
 
 DESCRIPTION = (
     "Show what runs now, in the workspace, with --temp, in DVC's queue, and here for ladders and sweeps: for each run "
@@ -41,32 +42,32 @@ def run(args: argparse.Namespace) -> None:
 
     here, console = Path.cwd(), Console()
     if args.once or not console.is_terminal:
-        queue = queue_and_failures(here)  # takes a second or more, after which what was read before it would be wrong
-        print(view(_known(here), *queue, time.time()))
+        queue = read_queue(here)  # takes a second or more, after which what was read before it would be wrong
+        print(view(_known(here), queue, time.time()))
         return
-    queues = [(QueueStatus([], 0), dict[Task, str]())]
+    queues = [Queue()]
     Thread(target=_keep_asking, args=(here, queues), daemon=True).start()
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(Text(view(_known(here), *queues[-1], time.time())), refresh=True)
+            live.update(Text(view(_known(here), queues[-1], time.time())), refresh=True)
             time.sleep(REFRESH_SECONDS)
 
 
 def _known(repository: Path) -> list[RunStatus]:
     """Return the runs of this folder, and of the clones in which ladders and sweeps run."""
-    folders = [repository, *(lock.with_suffix("") for lock in repository.glob(".scratch/workers/*.lock"))]
+    folders = [repository, *(lock.with_suffix("") for lock in (repository / CLONES).glob("*.lock"))]
     return [status for folder in folders for status in read_progress(folder).values()]
 
 
-def _keep_asking(repository: Path, queues: list[tuple[QueueStatus, dict[Task, str]]]) -> None:
+def _keep_asking(repository: Path, queues: list[Queue]) -> None:
     while True:
         with suppress(PipelineError):  # another command of DVC has locked it
-            queues[:] = [queue_and_failures(repository)]
+            queues[:] = [read_queue(repository)]
         time.sleep(QUEUE_SECONDS)
 
 
-def view(runs: Collection[RunStatus], queue: QueueStatus, reasons: Mapping[Task, str], now: float) -> str:
-    """Return what is shown at a time (``time.time()``) of the known runs, DVC's queue, and why tasks in it failed."""
+def view(runs: Collection[RunStatus], queue: Queue, now: float) -> str:
+    """Return what is shown of the known runs and of DVC's queue at a time (``time.time()``)."""
     width = shutil.get_terminal_size().columns
     running = [each for each in runs if _runs(each, now)]
     parts = [_running(running, now, width)] if running else []
@@ -79,7 +80,8 @@ def view(runs: Collection[RunStatus], queue: QueueStatus, reasons: Mapping[Task,
     recent = [each for each in runs if each not in running and now - each.seen < SECONDS_SHOWN]
     ended = [_end(each, now) for each in sorted(recent, key=lambda each: -each.seen)]
     names = {each.run for each in runs}
-    ended += [f"{task.name}: failed: {reason}" for task, reason in reasons.items() if task.name not in names]
+    failed = [task for task in queue.with_state("Failed") if task.name not in names]
+    ended += [f"{task.name}: failed: {task.reason}" for task in failed]
     parts += ["\n".join(textwrap.fill(line, width, subsequent_indent="  ") for line in ended[:MOST_ENDED])]
     return "\n\n".join(parts).rstrip()
 

@@ -7,17 +7,18 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mnist_pipeline.cluster.jobs import LOCAL, Job, Place
+from mnist_pipeline.cluster.origin import origin_of
+from mnist_pipeline.cluster.session import Options
+from mnist_pipeline.cluster.work import work
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.files import write_json
 from mnist_pipeline.core.hardware import usable_cores
+from mnist_pipeline.ladder.spec import EXPERIMENTS, load_ladder
 from mnist_pipeline.provenance.paths import PARAMS
-
-if TYPE_CHECKING:
-    from mnist_pipeline.cluster.jobs import Job
-    from mnist_pipeline.cluster.session import Options
 
 DESCRIPTION = (
     "Run one experiment in a clone that is kept for such runs, push its data and publish it at git's origin, unless "
@@ -58,7 +59,7 @@ def add_place_arguments(parser: argparse.ArgumentParser) -> None:
 def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of commands that dispatch runs."""
     parser.add_argument(
-        "--scheduler", default="local", metavar="ADDRESS", help="of Dask, such as tcp://host:8786 (default: local)"
+        "--scheduler", default=LOCAL, metavar="ADDRESS", help="of Dask, such as tcp://host:8786 (default: local)"
     )
     parser.add_argument(
         "--jobs",
@@ -80,9 +81,8 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
 
 def options_of(args: argparse.Namespace) -> Options:
     """Return what ``add_worker_arguments`` parsed."""
-    from mnist_pipeline.cluster.session import Options
-
-    return Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
+    place = Place(args.origin or "", args.clones, None, args.checkpoints, args.any_numerics)
+    return Options(args.scheduler, args.jobs, args.repeat, place)
 
 
 def at_least_one(text: str) -> int:
@@ -102,15 +102,9 @@ def _share(text: str) -> float:
 
 def run(args: argparse.Namespace) -> None:
     """Run it; exit status 1 if there is no result, or one that differs."""
-    from mnist_pipeline.cluster.jobs import Job, Place
-    from mnist_pipeline.cluster.work import work
-    from mnist_pipeline.core.files import write_json
-    from mnist_pipeline.provenance.git import run_git
-
-    signal.signal(signal.SIGTERM, _interrupt)
     if args.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    origin = args.origin or run_git(Path.cwd(), "remote", "get-url", "origin").decode().strip()
+    origin = args.origin or origin_of(Path.cwd())
     origin = str(Path(origin).resolve()) if Path(origin).exists() else origin  # the clone is elsewhere
     place = Place(origin, args.clones, args.store, args.checkpoints, args.any_numerics)
     job = Job(args.name, args.commit, tuple(args.set_param), tuple(args.target), args.message)
@@ -125,9 +119,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _of_ladder(clone: Path, job: Job) -> Job:
     """Return a run with the settings that experiments.yaml gives it."""
-    from mnist_pipeline.ladder.spec import load_ladder
-
-    ladder = load_ladder(clone / "experiments.yaml", clone / PARAMS)
+    ladder = load_ladder(clone / EXPERIMENTS, clone / PARAMS)
     rung, _, seed = job.name.rpartition("-")
     run = ladder.runs([rung], int(seed) + 1 if seed.isdecimal() else 1)[-1]
     return replace(job, settings=tuple(ladder.settings(run)), message=job.message or ladder.message(run))
@@ -135,10 +127,6 @@ def _of_ladder(clone: Path, job: Job) -> Job:
 
 def _tell(what: str) -> None:
     print(f"> {what}", flush=True)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

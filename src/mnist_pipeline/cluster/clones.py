@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,14 +16,12 @@ from packaging.utils import canonicalize_name
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import write_text
-from mnist_pipeline.provenance.git import read_file, run_git
+from mnist_pipeline.provenance.git import EXPERIMENTS, git_lines, read_file, run_git
 from mnist_pipeline.provenance.paths import PACKAGES
+from mnist_pipeline.provenance.recovery import DVC_FILES, exclusive, mend
 
 MARK = "MNIST_CLONE"
 """Environment variable of all processes of a run: the clone in which they work."""
-
-STALE = (".git/index.lock", ".git/HEAD.lock", ".git/config.lock", ".dvc/tmp/rwlock", ".dvc/tmp/rwlock.lock")
-"""What a killed run leaves, and what then stops git or DVC. The lock of the clone says that nobody holds them."""
 
 MOST_CLONES = 1000
 
@@ -46,10 +43,10 @@ def locked_clone(folder: str | None, origin: str) -> Iterator[Path]:
     prefix = f"{platform.node()}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
     for number in range(MOST_CLONES):
         clone = root / f"{prefix}-{number}"
-        with clone.with_name(f"{clone.name}.lock").open("w") as lock:
+        with ExitStack() as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                lock.enter_context(exclusive(clone.with_name(f"{clone.name}.lock"), "a run"))
+            except PipelineError:
                 continue
             end_processes(clone)
             try:
@@ -93,16 +90,15 @@ def prepare(clone: Path, origin: str, commit: str, store: str | None) -> None:
 
 
 def _check_out(clone: Path, origin: str, commit: str, store: str | None) -> None:
-    for name in STALE:
-        (clone / name).unlink(missing_ok=True)
-    shutil.rmtree(clone / ".dvc" / "tmp" / "exps", ignore_errors=True)
+    shutil.rmtree(clone / DVC_FILES / "exps", ignore_errors=True)
+    mend(clone)
     run_git(clone, "remote", "set-url", "origin", origin)
     try:
         run_git(clone, "cat-file", "-e", f"{commit}^{{commit}}")
     except RevisionError:
         heads = ["+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/head"]
         run_git(clone, "fetch", "--quiet", "--no-auto-gc", "origin", *heads)
-    for ref in run_git(clone, "for-each-ref", "--format=%(refname)", "refs/exps").decode().split():
+    for ref in git_lines(clone, "for-each-ref", "--format=%(refname)", EXPERIMENTS):
         run_git(clone, "update-ref", "-d", ref)  # of earlier runs, and what DVC left of killed ones
     run_git(clone, "checkout", "--quiet", "--force", "--detach", commit)
     run_git(clone, "clean", "-ffdq")

@@ -16,6 +16,8 @@ Status = Literal["published", "confirmed", "known", "different", "failed", "refu
 """published: its result is new at the origin. confirmed: it was there, and came out again. known: it was there, and
 nothing ran. different: it was there, and came out otherwise. failed: see its log. refused: not on this worker."""
 
+LOCAL = "local"
+"""In the place of a scheduler's address: workers run in this process."""
 
 PORTABLE = {"numerics": "portable", "device": "cpu"}
 """The settings of ``runtime`` that give the same bits on every machine."""

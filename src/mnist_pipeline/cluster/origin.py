@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
-from mnist_pipeline.provenance.git import WORKER, run_git, trailer
+from mnist_pipeline.provenance.git import WORKER, git_lines, git_text, run_git, trailer
 
 CONFIRMED, SET_ASIDE = "refs/confirmed", "refs/set-aside"
 
@@ -80,7 +80,7 @@ class Origin:
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """Return the commits of the refs that match, by ref."""
-        listed = run_git(self.repository, "ls-remote", self.address, *patterns).decode().splitlines()
+        listed = git_lines(self.repository, "ls-remote", self.address, *patterns)
         return {ref: commit for commit, ref in (line.split("\t") for line in listed)}
 
     def fetch(self, refs: Iterable[str]) -> None:
@@ -127,19 +127,30 @@ class Origin:
         run_git(self.repository, *words)
 
 
+def origin_of(repository: Path) -> str:
+    """Return the address of the remote ``origin`` of a repository.
+
+    Raises:
+        PipelineError: it has none.
+    """
+    try:
+        return git_text(repository, "remote", "get-url", "origin")
+    except RevisionError:
+        raise PipelineError("there is no git remote origin, where workers find the commit; git remote add") from None
+
+
 def with_trailers(repository: Path, commit: str, trailers: Mapping[str, str]) -> str:
     """Return a commit like this one whose message says more, in git's trailers."""
     message, author, email = run_git(repository, "log", "-1", "--format=%B%x00%an%x00%ae", commit).decode().split("\0")
     lines = [f"{name}: {value}" for name, value in trailers.items()]
     identity = ["-c", f"user.name={author}", "-c", f"user.email={email.strip()}"]
     text = "\n".join([message.strip(), "", *lines])
-    made = run_git(repository, *identity, "commit-tree", f"{commit}^{{tree}}", "-p", f"{commit}^", "-m", text)
-    return made.decode().strip()
+    return git_text(repository, *identity, "commit-tree", f"{commit}^{{tree}}", "-p", f"{commit}^", "-m", text)
 
 
 def tree_of(repository: Path, commit: str) -> str:
     """Return the hash of all files of a commit."""
-    return run_git(repository, "rev-parse", f"{commit}^{{tree}}").decode().strip()
+    return git_text(repository, "rev-parse", f"{commit}^{{tree}}")
 
 
 def as_ref(worker: str) -> str:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, is_portable
-from mnist_pipeline.cluster.origin import Origin, set_environment, tree_of
+from mnist_pipeline.cluster.jobs import LOCAL, Course, Job, Place, Result, is_portable
+from mnist_pipeline.cluster.origin import Origin, origin_of, set_environment, tree_of
 from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.yaml import parse_yaml
 from mnist_pipeline.provenance.dvc import cached_file, run_dvc
-from mnist_pipeline.provenance.git import changed_files, read_file, run_git
+from mnist_pipeline.provenance.git import changed_files, git_text, list_experiments, read_file, run_git
 from mnist_pipeline.provenance.paths import PARAMS
-from mnist_pipeline.provenance.recovery import exclusive
+from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, exclusive
 
-LOCAL = "local"
-CLONES, CHECKPOINTS = Path(".scratch/workers"), Path(".scratch/checkpoints")
+CHECKPOINTS = Path(".scratch/checkpoints")
+RUNS = Path(DVC_FILES, "mnist-runs.lock")
 SUMMARY = Path(".scratch/summary.json")
 
 
@@ -31,17 +31,13 @@ class Options:
         scheduler: address of Dask's scheduler, or LOCAL.
         jobs: how many runs at once, if LOCAL.
         repeat: the share of runs to do twice.
-        origin: git's address of the repository for the workers; None: that of its remote ``origin``.
-        clones, checkpoints, any_numerics: as in ``Place``.
+        place: what the user wants of it; an empty origin: that of git's remote ``origin``.
     """
 
-    scheduler: str = LOCAL
-    jobs: int = 1
-    repeat: float = 0.0
-    origin: str | None = None
-    clones: str | None = None
-    checkpoints: str | None = None
-    any_numerics: bool = False
+    scheduler: str
+    jobs: int
+    repeat: float
+    place: Place
 
 
 class Session:
@@ -57,7 +53,7 @@ class Session:
     def __init__(self, repository: Path, options: Options) -> None:
         set_environment()
         self.repository, self._options = repository, options
-        self.commit = run_git(repository, "rev-parse", "HEAD").decode().strip()
+        self.commit = git_text(repository, "rev-parse", "HEAD")
         self.place = _place(repository, options, self.commit)
         self.origin = Origin(repository, self.place.origin)
         if self.is_remote:
@@ -83,13 +79,16 @@ class Session:
             )
         return Job(name, self.commit, words, tuple(targets), message)
 
-    def run(self, jobs: list[Job], describe: Callable[[Result], str], earlier: Iterable[Job] = ()) -> list[Course]:
+    def run(self, jobs: list[Job], done: Collection[str], describe: Callable[[str], str]) -> list[Course]:
         """Run jobs on the workers, with their progress on the screen; results are in this repository afterwards.
 
         Args:
-            jobs: what is to do.
-            describe: says in a few words what a run gave, whose commit is here.
-            earlier: what is done; see ``Dispatcher.run``.
+            jobs: all runs that are wanted.
+            done: names of those that are done, which run again if their worker turns out to give wrong bits.
+            describe: says in a few words what the commit of a result, which is here, has.
+
+        Returns:
+            What happened to those that were not done.
 
         Raises:
             PipelineError: there is no scheduler, or it is gone, or somebody runs another commit there.
@@ -101,20 +100,21 @@ class Session:
         def fetched(result: Result) -> str:
             if self.is_remote:
                 self.origin.fetch([job.ref for job in jobs if job.name == result.name])
-            return describe(result)
+            return describe(result.commit or "")
 
-        if not jobs:
+        left = [job for job in jobs if job.name not in done]
+        if not left:
             return []
-        only = nullcontext() if self.is_remote else exclusive(self.repository, "runs", "another command with runs")
+        only = nullcontext() if self.is_remote else exclusive(self.repository / RUNS, "another command with runs")
         with only, connected(self._options.scheduler, self._options.jobs) as client:
             check_alone(client, self.commit)
-            with Screen(len(jobs), fetched, dashboard_of(client)) as screen:
+            with Screen(len(left), fetched, dashboard_of(client)) as screen:
                 client.subscribe_topic(TOPIC, screen.hear)
                 repeat = self._options.repeat
                 dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, screen.tick)
                 try:
                     here = self._here()
-                    courses = dispatcher.run(jobs, [job for job in earlier if job.ref in here])
+                    courses = dispatcher.run(left, [job for job in jobs if job.name in done and job.ref in here])
                 finally:
                     workers = {"distrusted": dispatcher.distrusted, "refusing": dispatcher.refusing}
                     write_summary(self.repository / SUMMARY, dispatcher.courses.values(), workers)
@@ -123,9 +123,7 @@ class Session:
 
     def _here(self) -> dict[str, str]:
         """Return the commits of the experiments of this commit that are here, by ref."""
-        pattern = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}"
-        listed = run_git(self.repository, "for-each-ref", "--format=%(refname) %(objectname)", pattern).decode()
-        return dict(line.split() for line in listed.splitlines())
+        return {each.ref: each.commit for each in list_experiments(self.repository) if each.base == self.commit}
 
     def fetch_results(self) -> None:
         """Fetch the results of this commit that are at the origin.
@@ -148,28 +146,25 @@ class Session:
 
 
 def _place(repository: Path, options: Options, commit: str) -> Place:
-    """Check that workers find the commit and its data, and say where.
+    """Check that workers find the commit and its data, and say where all is.
 
     Raises:
         PipelineError: they would not; the message says what to do.
     """
-    if options.repeat and options.any_numerics:
+    place = options.place
+    if options.repeat and place.any_numerics:
         raise PipelineError("--repeat compares bits, and --any-numerics allows others: leave one of them out")
     if changed := changed_files(repository):
         raise PipelineError(f"an experiment would lack uncommitted changes; commit or stash {', '.join(changed)}")
     if options.scheduler == LOCAL:
-        cache = run_dvc(repository, "cache", "dir").strip()
+        cache = str(repository / run_dvc(repository, "cache", "dir").strip())
         if missing := [path for path, md5 in data_of(repository, commit) if not cached_file(repository, md5).exists()]:
             raise PipelineError(f"DVC's cache lacks {', '.join(missing[:5])}, which runs read; run dvc repro")
-        clones = options.clones or str(repository / CLONES)
-        checkpoints = options.checkpoints or str(repository / CHECKPOINTS)
-        return Place(str(repository), clones, str(repository / cache), checkpoints, options.any_numerics)
-    try:
-        origin = options.origin or run_git(repository, "remote", "get-url", "origin").decode().strip()
-    except RevisionError:
-        raise PipelineError("there is no git remote origin, where workers find the commit; git remote add") from None
-    listed = run_git(repository, "ls-remote", origin, "HEAD", "refs/heads/*").decode()
-    tips = {line.split()[0] for line in listed.splitlines()}
+        clones = place.clones or str(repository / CLONES)
+        checkpoints = place.checkpoints or str(repository / CHECKPOINTS)
+        return replace(place, origin=str(repository), clones=clones, store=cache, checkpoints=checkpoints)
+    origin = place.origin or origin_of(repository)
+    tips = Origin(repository, origin).refs("HEAD", "refs/heads/*").values()
     if commit not in tips and not _contained(repository, commit, origin):
         raise PipelineError(f"HEAD ({commit[:10]}) is not at {origin}; git push origin HEAD")
     try:
@@ -182,7 +177,7 @@ def _place(repository: Path, options: Options, commit: str) -> Place:
     missing = json.loads(run_dvc(repository, "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
     if missing:
         raise PipelineError(f"DVC's remote lacks {', '.join(sorted(missing)[:5])}; dvc push")
-    return Place(origin, options.clones, None, options.checkpoints, options.any_numerics)
+    return replace(place, origin=origin)
 
 
 def _contained(repository: Path, commit: str, origin: str) -> bool:

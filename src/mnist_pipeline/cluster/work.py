@@ -8,9 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mnist_pipeline.cluster.checkpoints import Checkpoints
 from mnist_pipeline.cluster.clones import MARK, differing_packages, locked_clone, prepare
@@ -28,8 +29,18 @@ from mnist_pipeline.core import progress
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.hardware import describe_machine
 from mnist_pipeline.core.yaml import parse_yaml
-from mnist_pipeline.provenance.dvc import run_dvc, stages_of
-from mnist_pipeline.provenance.git import MACHINE, SECONDS, WORKER, object_hashes, read_file, run_git, trailer
+from mnist_pipeline.provenance.dvc import hashes_of, outputs_of, run_dvc, stages_of, with_python, with_upstream
+from mnist_pipeline.provenance.git import (
+    MACHINE,
+    SECONDS,
+    WORKER,
+    git_lines,
+    git_text,
+    object_hashes,
+    read_file,
+    run_git,
+    trailer,
+)
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
 LOG_LINES = 12
@@ -63,7 +74,7 @@ def work(
         os.environ[MARK] = str(clone)
         tell("checks out")
         patient(lambda: prepare(clone, place.origin, job.commit, place.store), tell)
-        job = replace(job, commit=run_git(clone, "rev-parse", "HEAD").decode().strip())  # of a short hash, too
+        job = replace(job, commit=git_text(clone, "rev-parse", "HEAD"))  # of a short hash, too
         job = complete(clone, job) if complete else job
         origin = Origin(clone, "origin")
         if (known := _known(origin, job)) and not again:
@@ -141,16 +152,13 @@ def data_of(repository: Path, commit: str, targets: tuple[str, ...] = ()) -> lis
         targets: the stages, with all that they build on; (): all stages.
     """
     stages = stages_of(repository, commit)
-    made = {out["path"]: (name, out.get("md5", "")) for name, stage in stages.items() for out in stage.get("outs", [])}
-    read: set[str] = set()
-    left = list(targets or stages)
-    while left:
-        paths = {dep["path"] for dep in stages.get(left.pop(), {}).get("deps", [])} - read
-        read |= paths
-        left += [made[path][0] for path in paths if path in made]
-    data = sorted(read & made.keys())
-    tracked = object_hashes(repository, commit, data) if data else {}
-    return [(path, made[path][1]) for path in data if path not in tracked]
+    made = outputs_of(stages)
+    read = {path for stage in with_upstream(stages, targets or stages).values() for path in hashes_of(stage, "deps")}
+    return [(path, made[path]) for path in _not_in_git(repository, commit, read & made.keys())]
+
+
+def _not_in_git(repository: Path, commit: str, paths: Collection[str]) -> list[str]:
+    return sorted(set(paths) - object_hashes(repository, commit, sorted(paths)).keys()) if paths else []
 
 
 def _run(clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell, *, again: bool) -> str | None:
@@ -162,11 +170,9 @@ def _run(clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell,
         shutil.rmtree(clone / ".dvc" / "cache" / "runs", ignore_errors=True)  # DVC's run cache, which would answer
     shutil.rmtree(clone / progress.FOLDER, ignore_errors=True)
     environment = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}  # Dask's
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=clone, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
+        pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(command, cwd=clone, env=with_python(environment), **pipes)
         said = ""
         while True:
             try:
@@ -176,7 +182,7 @@ def _run(clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell,
                 checkpoints.send()
                 if (now := progress_in(clone)) not in ("", said):
                     tell(said := now)
-    found = run_git(clone, "for-each-ref", "--format=%(objectname)", job.ref).decode().strip()
+    found = git_text(clone, "for-each-ref", "--format=%(objectname)", job.ref)
     return found if status == 0 and found else None
 
 
@@ -200,17 +206,10 @@ def _seconds(log: Path) -> float | None:
     return float(found[-1]) if found and RESUMED not in text else None
 
 
-def _outs(repository: Path, commit: str) -> Mapping[str, str]:
-    stages = stages_of(repository, commit)
-    return {out["path"]: out.get("md5", "") for stage in stages.values() for out in stage.get("outs", [])}
-
-
 def _push(clone: Path, job: Job, commit: str) -> None:
     """Push the data that this run made."""
-    before, now = _outs(clone, job.commit), _outs(clone, commit)
-    made = sorted(path for path in now if now[path] != before.get(path))
-    tracked = object_hashes(clone, commit, made) if made else {}
-    if data := [path for path in made if path not in tracked]:
+    before, now = (outputs_of(stages_of(clone, each)) for each in (job.commit, commit))
+    if data := _not_in_git(clone, commit, [path for path in now if now[path] != before.get(path)]):
         run_dvc(clone, "push", "--quiet", *data)
 
 
@@ -232,7 +231,7 @@ def _compared(
     if not exact:
         return Result(job.name, "known", first, found, tree)
     patient(lambda: origin.keep(commit, SET_ASIDE, job.where, worker), print)
-    files = run_git(clone, "diff", "--name-only", found, commit).decode().split()
+    files = git_lines(clone, "diff", "--name-only", found, commit)
     machines = [f"{name} ({trailer(clone, each, MACHINE)})" for name, each in ((first, found), (worker, commit))]
     log = f"{job.name} came out otherwise on {machines[1]} than on {machines[0]}: {', '.join(files)} differ"
     return Result(job.name, "different", worker, commit, tree, first, seconds, log)

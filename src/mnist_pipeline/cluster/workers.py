@@ -23,11 +23,10 @@ from urllib.parse import urlsplit
 
 from distributed import Client, LocalCluster, get_worker
 
-from mnist_pipeline.cluster.jobs import Job, Place, Result
+from mnist_pipeline.cluster.jobs import LOCAL, Job, Place, Result
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.hardware import usable_cores
 
-LOCAL = "local"
 TOPIC = "mnist-runs"
 """Of Dask's events: what runs say."""
 

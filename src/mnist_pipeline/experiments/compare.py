@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mnist_pipeline.core.errors import PipelineError
+from mnist_pipeline.core.yaml import changed_values
 from mnist_pipeline.experiments.runs import Group, check_comparable
 from mnist_pipeline.experiments.scores import Score, scores_of
 from mnist_pipeline.experiments.significance import (
@@ -19,8 +20,6 @@ from mnist_pipeline.experiments.significance import (
     verdict_of,
     verdict_with_margin,
 )
-
-MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class Comparison:
         means_before: mean score of each run of the first.
         means_after: of the second.
         estimate: of the difference, after minus before.
-        low, high: its 95 % interval.
         margin: differences below it do not matter; None: every difference does.
         verdict: of the second group.
         fixed: for one run a side, indices of the samples that only the second classifies correctly.
@@ -60,8 +58,6 @@ class Comparison:
     means_before: list[float]
     means_after: list[float]
     estimate: Estimate
-    low: float
-    high: float
     margin: float | None
     verdict: Verdict
     fixed: list[int]
@@ -100,7 +96,7 @@ def compare(
     estimate = compare_scores(first, second, paired=paired and len(first) > 1)
     oriented = estimate if score.higher_is_better else estimate.reversed()
     verdict = verdict_of(*oriented.interval()) if margin is None else verdict_with_margin(oriented, margin)
-    low, high = estimate.interval()
+    changed = changed_values(before.settings, after.settings)
     classified = all(_classified(table) for table in tables)
     fixed, broken = _changed(before, after) if classified and len(scores) == 2 else ([], [])
     return Comparison(
@@ -110,14 +106,12 @@ def compare(
         means_before=first.mean(axis=1).tolist(),
         means_after=second.mean(axis=1).tolist(),
         estimate=estimate,
-        low=low,
-        high=high,
         margin=margin,
         verdict=verdict,
         fixed=fixed,
         broken=broken,
         classes=_by_class(before, after) if classified else [],
-        params=_differing_settings(before, after),
+        params=[(name, before.settings.get(name), value) for name, value in changed.items()],
         warnings=warnings,
     )
 
@@ -152,14 +146,4 @@ def _by_class(before: Group, after: Group) -> list[ClassChange]:
     return [
         ClassChange(str(name), int((actual == name).sum()), first[actual == name].mean(), second[actual == name].mean())
         for name in sorted(set(actual))
-    ]
-
-
-def _differing_settings(before: Group, after: Group) -> list[tuple[str, Any, Any]]:
-    first, second = before.settings, after.settings
-    names = list(dict.fromkeys([*first, *second]))
-    return [
-        (name, first.get(name), second.get(name))
-        for name in names
-        if first.get(name, MISSING) != second.get(name, MISSING)
     ]

@@ -19,30 +19,17 @@ from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml
 from mnist_pipeline.experiments.runs import SEED, check_was_run
 from mnist_pipeline.provenance.dvc import Task, stages_of
 from mnist_pipeline.provenance.git import list_experiments, read_objects, resolve
-from mnist_pipeline.provenance.paths import LOCK, PACKAGES, PARAMS
+from mnist_pipeline.provenance.paths import (
+    LOCK,
+    MODEL,
+    PACKAGES,
+    PARAMS,
+    TEST_DETAILS,
+    TRAIN_DETAILS,
+    VALIDATION_PREDICTIONS,
+)
 
 CODE = ("src", "stages", PACKAGES)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where a run keeps what the table shows: each metric as the path of a JSON file and a name in it.
-
-    Attributes:
-        validation: accuracy on the validation set, by which runs are chosen.
-        validation_rows: how many rows that set has.
-        train_rows: how many rows the training set has.
-        test: accuracy on the test set.
-        predictions: the path of a CSV with a row for each validation sample.
-        model: the path of what training makes and the test set judges.
-    """
-
-    validation: tuple[str, str]
-    validation_rows: tuple[str, str]
-    train_rows: tuple[str, str]
-    test: tuple[str, str]
-    predictions: str
-    model: str
 
 
 @dataclass(frozen=True)
@@ -103,12 +90,12 @@ class Row:
     @property
     def validation(self) -> float | None:
         """The validation accuracy; of a group the mean."""
-        return _mean([entry.validation for entry in self.entries])
+        return mean([entry.validation for entry in self.entries])
 
     @property
     def test(self) -> float | None:
         """The test accuracy; of a group the mean."""
-        return _mean([entry.test for entry in self.entries])
+        return mean([entry.test for entry in self.entries])
 
     @property
     def half_width(self) -> float | None:
@@ -125,18 +112,19 @@ class Row:
         return stdev(values) if len(values) > 1 else None
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are known; None: none is."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
 
-def load_entries(repository: Path, sources: Sources) -> list[Entry]:
+def load_entries(repository: Path) -> list[Entry]:
     """Read all experiments, the newest first, then the last commit as ``HEAD``."""
     head = resolve(repository, "HEAD")
     wanted = [(each.name, each.commit, each.base, "") for each in list_experiments(repository)]
-    *experiments, last = _read_entries(repository, sources, [*wanted, ("HEAD", head, head, "")])
+    *experiments, last = _read_entries(repository, [*wanted, ("HEAD", head, head, "")])
     try:  # DVC commits experiments itself; only here can settings be committed without a run
-        check_was_run(last.params, stages_of(repository, head), sources.test[0], last.name)
+        check_was_run(last.params, stages_of(repository, head), TEST_DETAILS, last.name)
     except RevisionError:  # it has no dvc.lock
         pass
     except PipelineError as error:
@@ -144,31 +132,28 @@ def load_entries(repository: Path, sources: Sources) -> list[Entry]:
     return [*experiments, last]
 
 
-def load_failures(repository: Path, sources: Sources, reasons: Mapping[Task, str]) -> list[Entry]:
-    """Read what failed tasks of DVC's queue changed; ``reasons`` says why each failed."""
+def load_failures(repository: Path, tasks: Sequence[Task]) -> list[Entry]:
+    """Read what failed tasks of DVC's queue changed."""
     # The id of a task is the short hash of the commit in which DVC keeps its settings.
-    wanted = [(task.name or task.id, task.id, f"{task.id}^1", why) for task, why in reasons.items()]
-    return _read_entries(repository, sources, wanted)
+    wanted = [(task.name or task.id, task.id, f"{task.id}^1", task.reason) for task in tasks]
+    return _read_entries(repository, wanted)
 
 
-def _read_entries(repository: Path, sources: Sources, wanted: Sequence[tuple[str, str, str, str]]) -> list[Entry]:
+def _read_entries(repository: Path, wanted: Sequence[tuple[str, str, str, str]]) -> list[Entry]:
     """Read runs, each given by its name, its commit, its base and why it failed."""
-    metrics = {path for path, _ in (sources.validation, sources.validation_rows, sources.train_rows, sources.test)}
-    paths = [PARAMS, LOCK, *CODE, *sorted(metrics)]
+    paths = [PARAMS, LOCK, *CODE, TRAIN_DETAILS, TEST_DETAILS]
     commits = dict.fromkeys(commit for _, *both, _ in wanted for commit in both)
     objects = read_objects(repository, (f"{commit}:{path}" for commit in commits for path in paths))
-    return [_entry(*each, sources, objects.get) for each in wanted]
+    return [_entry(*each, objects.get) for each in wanted]
 
 
-def _entry(
-    name: str, commit: str, base: str, failure: str, sources: Sources, read: Callable[[str], bytes | None]
-) -> Entry:
+def _entry(name: str, commit: str, base: str, failure: str, read: Callable[[str], bytes | None]) -> Entry:
     params, before = (_params(read(f"{each}:{PARAMS}")) for each in (commit, base))
     lock = read(f"{commit}:{LOCK}")
     code, base_code = (tuple(read(f"{each}:{path}") for path in CODE) for each in (commit, base))
 
-    def metric(source: tuple[str, str]) -> Any:
-        value = None if failure else _metrics(read(f"{commit}:{source[0]}")).get(source[1])
+    def metric(path: str, name: str) -> Any:
+        value = None if failure else _metrics(read(f"{commit}:{path}")).get(name)
         return value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
     return Entry(
@@ -179,12 +164,12 @@ def _entry(
         changes=changed_values(before, params) if params and before else {},
         code=code,
         code_changed=bool(before) and code != base_code,
-        validation=metric(sources.validation),
-        validation_rows=int(metric(sources.validation_rows) or 0),
-        train_rows=int(metric(sources.train_rows) or 0),
+        validation=metric(TRAIN_DETAILS, "validation_accuracy"),
+        validation_rows=int(metric(TRAIN_DETAILS, "validation_rows") or 0),
+        train_rows=int(metric(TRAIN_DETAILS, "train_rows") or 0),
         # An experiment that stopped after training still has the test accuracy of an earlier model.
-        test=metric(sources.test) if len(_locked_hashes(lock, sources.model)) < 2 else None,
-        predictions=next(iter(_locked_hashes(lock, sources.predictions)), ""),
+        test=metric(TEST_DETAILS, "accuracy") if len(_locked_hashes(lock, MODEL)) < 2 else None,
+        predictions=next(iter(_locked_hashes(lock, VALIDATION_PREDICTIONS)), ""),
         failure=failure,
     )
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import read_csv
-from mnist_pipeline.core.yaml import flatten, parse_yaml
-from mnist_pipeline.provenance.dvc import parse_lock, read_output
+from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml
+from mnist_pipeline.provenance.dvc import hashes_of, parse_lock, read_output, with_upstream
 from mnist_pipeline.provenance.git import commits_by_name, resolve
 from mnist_pipeline.provenance.paths import LOCK, PACKAGES, PARAMS, is_data
 
@@ -101,7 +101,7 @@ def load_group(repository: Path, pattern: str, path: str, types: Mapping[str, ty
     runs = tuple(load_run(repository, name, path, types) for name in names_of(repository, pattern))
     group = Group(pattern, runs)
     for run in runs[1:]:
-        differing = [name for name in _different(runs[0].params, run.params) if name != SEED]
+        differing = [name for name in changed_values(runs[0].params, run.params) if name != SEED]
         if differing:
             raise PipelineError(
                 f"{pattern!r} mixes runs of different settings: {runs[0].name} and {run.name} differ in "
@@ -113,77 +113,55 @@ def load_group(repository: Path, pattern: str, path: str, types: Mapping[str, ty
     return group
 
 
-def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    return (name for name in {**before, **after} if before.get(name) != after.get(name))
-
-
 def load_run(repository: Path, name: str, path: str, types: Mapping[str, type]) -> Run:
     """Read one run; see ``load_group``."""
     commit = None if name == WORKSPACE else resolve(repository, name)
     content = _read(repository, commit, path)
-    lock = _lock(repository, commit, name)
-    stage: Mapping[str, Any] = next((each for each in lock.values() if path in _hashes(each, "outs")), {})
-    recorded = _hashes(stage, "outs").get(path)
+    lock_text, params_text = (_optional(repository, commit, each) for each in (LOCK, PARAMS))
+    lock = {} if lock_text is None else parse_lock(lock_text, f"{LOCK} of {name}")
+    params = {} if params_text is None else flatten(parse_yaml(params_text, f"{PARAMS} of {name}"))
+    stage: Mapping[str, Any] = next((each for each in lock.values() if path in hashes_of(each, "outs")), {})
+    recorded = hashes_of(stage, "outs").get(path)
     if recorded and recorded != hashlib.md5(content, usedforsecurity=False).hexdigest():
         raise PipelineError(f"{name}: its {path} is not what {LOCK} records; run dvc repro there")
-    params = _params(repository, commit, name)
     check_was_run(params, lock, path, name)
-    deps = _hashes(stage, "deps")
-    made = [_hashes(each, "deps") for each in lock.values()]
-    code = {each: md5 for deps in made for each, md5 in deps.items() if each.startswith(("src/", "stages/"))}
+    deps = hashes_of(stage, "deps")
+    read = {each: md5 for stage in lock.values() for each, md5 in hashes_of(stage, "deps").items()}
+    code = {each: md5 for each, md5 in read.items() if each.startswith(("src/", "stages/"))}
     data = {each: md5 for each, md5 in deps.items() if is_data(each)}
     return Run(
         name=name,
         commit=commit,
         predictions=read_csv(content, types, f"{path} of {name}"),
         params=params,
-        data=_digest(data),
-        code=_digest(code),
+        data=digest(data) if data else "",
+        code=digest(code) if code else "",
         packages=deps.get(PACKAGES, ""),
     )
 
 
 def check_was_run(params: Mapping[str, Any], lock: Mapping[str, Any], path: str, name: str) -> None:
     """Raise a ``PipelineError`` if the settings of a run are not those that its file ``path`` was made with."""
-    made_with: dict[str, Any] = {}
-    pending, done = [path], set[str]()
-    while pending:
-        wanted = pending.pop()
-        for each, stage in lock.items():
-            if each not in done and wanted in _hashes(stage, "outs"):
-                done.add(each)
-                pending += _hashes(stage, "deps")
-                made_with |= flatten(stage.get("params", {}).get(PARAMS, {}))
-    for key, value in made_with.items():
-        if key in params and params[key] != value:
-            raise PipelineError(
-                f"{name}: {PARAMS} was edited after the run: {key} is {params[key]!r}, its results are of "
-                f"{value!r}; run dvc repro, or restore {PARAMS}"
-            )
+    makers = [each for each, stage in lock.items() if path in hashes_of(stage, "outs")]
+    for stage in with_upstream(lock, makers).values():
+        for key, value in flatten(stage.get("params", {}).get(PARAMS, {})).items():
+            if key in params and params[key] != value:
+                raise PipelineError(
+                    f"{name}: {PARAMS} was edited after the run: {key} is {params[key]!r}, its results are of "
+                    f"{value!r}; run dvc repro, or restore {PARAMS}"
+                )
 
 
-def _hashes(stage: Mapping[str, Any], kind: str) -> dict[str, str]:
-    return {each["path"]: each.get("md5", "") for each in stage.get(kind, [])}
+def digest(content: Mapping[str, Any]) -> str:
+    """Return a hash of JSON content, whatever the order of its keys: 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _digest(content: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12] if content else ""
-
-
-def _params(repository: Path, commit: str | None, name: str) -> dict[str, Any]:
+def _optional(repository: Path, commit: str | None, path: str) -> bytes | None:
     try:
-        text = _read(repository, commit, PARAMS)
+        return _read(repository, commit, path)
     except PipelineError:
-        return {}  # a repository without
-    return flatten(parse_yaml(text, f"{PARAMS} of {name}"))
-
-
-def _lock(repository: Path, commit: str | None, name: str) -> dict[str, Any]:
-    try:
-        text = _read(repository, commit, LOCK)
-    except PipelineError:
-        return {}  # a repository without stages
-    return parse_lock(text, f"{LOCK} of {name}")
+        return None
 
 
 def _read(repository: Path, commit: str | None, path: str) -> bytes:

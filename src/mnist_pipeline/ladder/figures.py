@@ -7,19 +7,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from mnist_pipeline.figures.style import BLUE, GREEN, GREY, ORANGE, new_figure
-from mnist_pipeline.ladder.analysis import RungResult, of_one_provenance
-from mnist_pipeline.ladder.results import RunResult
+from mnist_pipeline.ladder.analysis import RungResult
 
 COLOURS = {"better": GREEN, "worse": ORANGE, "inconclusive": GREY}
 
 
-def draw_ladder(results: list[RungResult], runs: list[RunResult]) -> Figure:
+def draw_ladder(results: list[RungResult]) -> Figure:
     """Draw a row for each rung, the first at the top; errors on a logarithmic axis, fewer to the right."""
     figure = new_figure(13, 1.6 + 0.42 * len(results))
     axes = figure.subplots()
     for row, result in enumerate(results):
-        _draw_rung(axes, row, result, of_one_provenance([run for run in runs if run.rung == result.rung]))
-    names = [f"{each.title} ({each.rung})  –  {100 * each.accuracy:.2f} %" for each in results]
+        _draw_rung(axes, row, result)
+    names = [f"{each.rung.title} ({each.name})  –  {100 * each.accuracy:.2f} %" for each in results]
     axes.set_yticks(range(len(results)), names)
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.set_xscale("log")
@@ -39,16 +38,16 @@ def draw_ladder(results: list[RungResult], runs: list[RunResult]) -> Figure:
     return figure
 
 
-def _draw_rung(axes: Axes, row: int, result: RungResult, runs: list[RunResult]) -> None:
-    dots = [100 * (1 - run.accuracy) for run in runs]
+def _draw_rung(axes: Axes, row: int, result: RungResult) -> None:
+    dots = [100 * (1 - run.accuracy) for run in result.runs]
     axes.plot(dots, [row] * len(dots), ".", color=BLUE, alpha=0.35, markersize=7)
     mean = 100 * (1 - result.accuracy)
     axes.plot(mean, row, "|", color=BLUE, markersize=18, markeredgewidth=2.5)
-    if (published := _number(result.published)) is not None:
+    if (published := _number(result.rung.published)) is not None:
         axes.plot(100 * (1 - published), row, "D", markerfacecolor="none", markeredgecolor=ORANGE, markersize=8)
     if (change := result.change) is not None:
         axes.annotate(
-            f"{change.tested.verdict} {100 * change.estimate.difference:+.2f} on {result.builds_on}",
+            f"{change.tested.verdict} {100 * change.estimate.difference:+.2f} on {result.rung.builds_on}",
             (1.01, row),
             xycoords=("axes fraction", "data"),
             va="center",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 
 from mnist_pipeline.core.files import write_csv, write_text
 from mnist_pipeline.core.tables import between_marks, markdown_table, text_table
 from mnist_pipeline.ladder.analysis import RungResult, analyse
-from mnist_pipeline.ladder.claims import Claim, claims
+from mnist_pipeline.ladder.claims import TestedPart, claims
 from mnist_pipeline.ladder.results import RunResult
 from mnist_pipeline.ladder.spec import Ladder
 
@@ -28,13 +30,13 @@ def write_report(ladder: Ladder, runs: list[RunResult]) -> list[RungResult]:
     from mnist_pipeline.ladder.figures import draw_ladder
 
     found = analyse(ladder, runs)
-    write_csv(TABLE, COLUMNS, (row_of(ladder, each) for each in found))
-    save_figure(FIGURE, draw_ladder(found, runs))
+    write_csv(TABLE, COLUMNS, map(row_of, found))
+    save_figure(FIGURE, draw_ladder(found))
     write_text(PAGE, with_sections(PAGE.read_text("utf-8"), ladder, runs))
     return found
 
 
-def row_of(ladder: Ladder, result: RungResult) -> list[object]:
+def row_of(result: RungResult) -> list[object]:
     """Return a row of the CSV table; p-values as text with two digits, since they can be tiny."""
     change = result.change
     tested: list[object] = [None] * 7
@@ -42,19 +44,11 @@ def row_of(ladder: Ladder, result: RungResult) -> list[object]:
         each = change.tested
         look = change.runs_after if change.decided else None
         tested = [change.estimate.difference, each.low, each.high, _p(each.p), _p(each.p_corrected), each.verdict, look]
+    rung, gains = result.rung, result.corrected_gains
     return [
-        result.rung,
-        result.builds_on,
-        ladder.rungs[result.rung].family,
-        result.published,
-        result.seeds,
-        result.accuracy,
-        result.std,
-        result.low,
-        result.high,
-        result.corrected_gain,
-        result.corrected_seeds,
-        result.validation_accuracy,
+        *(result.name, rung.builds_on, rung.family, rung.published, len(result.runs)),
+        *(result.accuracy, result.std, *result.interval),
+        *(fmean(gains) if gains else None, len(gains), result.validation_accuracy),
         *tested,
         None if result.seconds is None else round(result.seconds, 1),
     ]
@@ -86,23 +80,24 @@ def table(found: list[RungResult]) -> str:
 def cells_of(result: RungResult) -> list[str]:
     """Return the cells of a rung."""
     std = "" if result.std is None else f" ± {result.std:.4f}"
-    added = f", {result.unplanned} not planned" if result.unplanned else ""
+    unplanned, (low, high), gains = len(result.runs) - result.planned, result.interval, result.corrected_gains
+    added = f", {unplanned} not planned" if unplanned > 0 else ""
     added += f", {result.left_out} of other code left out" if result.left_out else ""
     gained = p = verdict = ""
     if (change := result.change) is not None:
         each = change.tested
         interval = f"({100 * each.low:+.2f} to {100 * each.high:+.2f})"
-        gained = f"{100 * change.estimate.difference:+.2f} {interval} on `{result.builds_on}`"
+        gained = f"{100 * change.estimate.difference:+.2f} {interval} on `{result.rung.builds_on}`"
         p = _readable_p(each.p_corrected)
         verdict = each.verdict + (f" (decided at {change.runs_after} seeds)" if change.decided else "")
-    elif result.builds_on is not None:
+    elif result.rung.builds_on is not None:
         verdict = "not compared: too few runs, or other code or data"
     return [
-        f"`{result.rung}`: {result.title}" + (" (other code)" if result.other_code else ""),
-        "" if result.published is None else str(result.published),
-        f"{result.accuracy:.4f}{std} ({result.seeds}{added})",
-        f"{result.low:.4f}–{result.high:.4f}",
-        _corrected(result),
+        f"`{result.name}`: {result.rung.title}" + (" (other code)" if result.other_code else ""),
+        "" if result.rung.published is None else str(result.rung.published),
+        f"{result.accuracy:.4f}{std} ({len(result.runs)}{added})",
+        f"{low:.4f}–{high:.4f}",
+        f"{100 * fmean(gains):+.2f} ({len(gains)})" if gains else "",
         gained,
         p,
         verdict,
@@ -110,18 +105,12 @@ def cells_of(result: RungResult) -> list[str]:
     ]
 
 
-def _corrected(result: RungResult) -> str:
-    return "" if result.corrected_gain is None else f"{100 * result.corrected_gain:+.2f} ({result.corrected_seeds})"
-
-
-def list_of_claims(found: list[Claim]) -> str:
+def list_of_claims(found: Mapping[str, list[TestedPart]]) -> str:
     """Return a numbered list in Markdown."""
     lines = []
-    for number, claim in enumerate(found, start=1):
-        parts = [
-            f"{part.text}: **{verdict}** ({part.numbers}, p = {_readable_p(part.p)})" for part, verdict in claim.parts
-        ]
-        lines.append(f"{number}. *{claim.text}* {'; '.join(parts).replace('p = <', 'p <')}.")
+    for number, (claim, tested) in enumerate(found.items(), start=1):
+        parts = [f"{part.text}: **{part.verdict}** ({part.numbers}, p = {_readable_p(part.p)})" for part in tested]
+        lines.append(f"{number}. *{claim}* {'; '.join(parts).replace('p = <', 'p <')}.")
     return "\n".join(lines)
 
 
@@ -130,5 +119,5 @@ def describe(found: list[RungResult]) -> str:
     header = ["rung", "published", "accuracy", "Wilson 95 %", "corrected", "points gained", "p (Holm)", "verdict", "s"]
     rows = [header, *(cells_of(each) for each in found)]
     for row, result in zip(rows[1:], found, strict=True):
-        row[0] = result.rung
+        row[0] = result.name
     return text_table(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import astuple, dataclass, fields
@@ -14,8 +13,9 @@ import pandas as pd
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import DECIMALS, read_csv, write_csv
+from mnist_pipeline.experiments.runs import digest
 from mnist_pipeline.ladder.spec import Ladder, Run
-from mnist_pipeline.provenance.dvc import cached_output, stages_of
+from mnist_pipeline.provenance.dvc import cached_output, hashes_of, stages_of
 from mnist_pipeline.provenance.finished import finished, seconds_by_commit
 from mnist_pipeline.provenance.git import commits_by_name, object_hashes, read_file
 from mnist_pipeline.provenance.paths import (
@@ -77,22 +77,8 @@ class RunResult:
         return self.code, self.packages, self.data, self.samples
 
 
-COLUMNS = {
-    "rung": str,
-    "seed": int,
-    "params": str,
-    "accuracy": float,
-    "corrected_accuracy": float,
-    "validation_accuracy": float,
-    "samples": int,
-    "seconds": float,
-    "early_loss": float,
-    "swing": float,
-    "code": str,
-    "packages": str,
-    "data": str,
-    "wrong": str,
-}
+KINDS = {"int": int, "str": str, "tuple[int, ...]": str}
+COLUMNS = {field.name: KINDS.get(str(field.type), float) for field in fields(RunResult)}
 
 
 def read_runs(path: Path = RUNS) -> list[RunResult]:
@@ -112,15 +98,14 @@ def read_runs(path: Path = RUNS) -> list[RunResult]:
 
 
 def _parsed(row: dict[Any, Any]) -> RunResult:
-    optional = ("corrected_accuracy", "validation_accuracy", "seconds", "early_loss", "swing")
-    numbers = {name: None if pd.isna(row[name]) else row[name] for name in optional}
-    return RunResult(**{**row, **numbers, "wrong": tuple(map(int, row["wrong"].split()))})
+    unknown = [each.name for each in fields(RunResult) if "None" in str(each.type) and pd.isna(row[each.name])]
+    return RunResult(**{**row, **dict.fromkeys(unknown), "wrong": tuple(map(int, row["wrong"].split()))})
 
 
 def write_runs(runs: list[RunResult], path: Path = RUNS) -> None:
     """Write results in the order given."""
     rows = ([*astuple(run)[:-1], " ".join(map(str, run.wrong))] for run in runs)
-    write_csv(path, [field.name for field in fields(RunResult)], rows)
+    write_csv(path, list(COLUMNS), rows)
 
 
 def gather(repository: Path, ladder: Ladder, recorded: list[RunResult]) -> list[RunResult]:
@@ -191,20 +176,13 @@ def _from_experiment(repository: Path, ladder: Ladder, run: Run, commit: str, se
 
 def provenance_of(repository: Path, commit: str) -> dict[str, str]:
     """Return hashes of the code, the packages and the data of a commit's results: ``code``, ``packages``, ``data``."""
-    deps = {
-        dep["path"]: dep.get("md5", "")
-        for name in DECISIVE_STAGES
-        for dep in stages_of(repository, commit).get(name, {}).get("deps", [])
-        if dep["path"] != CORRECTIONS
-    }
+    stages = stages_of(repository, commit)
+    deps = {path: md5 for name in DECISIVE_STAGES for path, md5 in hashes_of(stages.get(name, {}), "deps").items()}
+    deps.pop(CORRECTIONS, None)
     objects = object_hashes(repository, commit, sorted(deps))
     packages = objects.pop(PACKAGES, "")
     data = {path: md5 for path, md5 in deps.items() if is_data(path)}
-    return {"code": _digest(objects), "packages": packages[:12], "data": _digest(data)}
-
-
-def _digest(content: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return {"code": digest(objects), "packages": packages[:12], "data": digest(data)}
 
 
 def _course(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -12,9 +10,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import read_yaml
+from mnist_pipeline.experiments.runs import digest
 from mnist_pipeline.params.base import Section
 from mnist_pipeline.params.overrides import resolved_params, settings_of, used_settings
 from mnist_pipeline.params.schema import Params, problems_of
+from mnist_pipeline.provenance.paths import PARAMS
+
+EXPERIMENTS = Path("experiments.yaml")
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Value = bool | int | float | str | None | list[int] | list[float] | list[str] | list[list[int]]
@@ -136,11 +138,10 @@ class Ladder:
 
     def digest(self, run: Run) -> str:
         """Return a hash of the params that a run's result depends on, 12 hexadecimal digits."""
-        text = json.dumps(used_settings(self.params_of(run)), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return digest(used_settings(self.params_of(run)))
 
 
-def load_ladder(path: Path, params: Path) -> Ladder:
+def load_ladder(path: Path = EXPERIMENTS, params: Path = Path(PARAMS)) -> Ladder:
     """Read and check experiments.yaml, and what each of its rungs changes in params.yaml.
 
     Raises:

@@ -6,19 +6,17 @@ Neither DVC nor git looks at the content of a file whose size and time are as th
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from mnist_pipeline.core.files import atomic_write, md5_of
-from mnist_pipeline.provenance.dvc import cached_file, parse_lock, run_dvc
-from mnist_pipeline.provenance.git import changed_files, run_git
+from mnist_pipeline.provenance.dvc import cached_file, outputs_of, parse_lock, run_dvc
+from mnist_pipeline.provenance.git import changed_files, file_hashes, index_hashes
 from mnist_pipeline.provenance.paths import LOCK
-from mnist_pipeline.provenance.recovery import DVC_FILES, Finding, at_work
+from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, Finding, at_work, restore
 from mnist_pipeline.provenance.verify import leftovers
 
 CHECKPOINT_DAYS = 30
@@ -30,8 +28,7 @@ def examine(repository: Path) -> Iterator[Finding]:
     status = json.loads(run_dvc(repository, "data", "status", "--json"))
     changed = {*status.get("uncommitted", {}).get("modified", []), *changed_files(repository)}
     lock = repository / LOCK
-    stages = parse_lock(lock.read_bytes(), LOCK).values() if lock.exists() else []
-    outs = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    outs = outputs_of(parse_lock(lock.read_bytes(), LOCK)) if lock.exists() else {}
     for path, md5 in outs.items():
         yield from _output(path, repository / path, cached_file(repository, md5), md5, noticed=path in changed)
     if missing := [path for path in outs if not (repository / path).exists()]:
@@ -67,26 +64,16 @@ def _replace(file: Path, cached: Path) -> None:
 
 def _files_of_git(repository: Path, changed: set[str]) -> Iterator[Finding]:
     """Find files with other content than git's, where git sees no change."""
-    entries = os.fsdecode(run_git(repository, "ls-files", "--stage", "-z")).split("\0")[:-1]
-    hashes = {path: fields.split()[1] for fields, _, path in (entry.partition("\t") for entry in entries)}
-    paths = [path for path in hashes if path not in changed and (repository / path).is_file()]
-    command = ["git", "hash-object", "--stdin-paths"]
-    given = os.fsencode("\n".join(paths))
-    found = subprocess.run(command, cwd=repository, input=given, capture_output=True, check=True).stdout.decode()
-    for path, content in zip(paths, found.split(), strict=True):
-        if content != hashes[path]:
-            yield Finding(f"{path} is damaged", "git restores it", partial(_restore, repository, path))
-
-
-def _restore(repository: Path, path: str) -> None:
-    (repository / path).unlink(missing_ok=True)  # git believes that it is as it was
-    run_git(repository, "restore", "--worktree", "--", path)
+    staged = index_hashes(repository)
+    for path, content in file_hashes(repository, [each for each in staged if each not in changed]).items():
+        if content != staged[path]:
+            yield Finding(f"{path} is damaged", "git restores it", partial(restore, repository, path))
 
 
 def _left_lying(repository: Path) -> Iterator[Finding]:
     """Find what killed commands left, and checkpoints that no run will take up; train itself checks the others."""
     left = leftovers()
-    for path in repository.glob(".scratch/train/*"):
+    for path in (*repository.glob(".scratch/train/*"), *repository.glob(".scratch/checkpoints/**/*.safetensors")):
         if path.suffix == ".unusable" or path.stat().st_mtime < time.time() - 86_400 * CHECKPOINT_DAYS:
             left.append(path)
     if not at_work(repository):
@@ -94,7 +81,8 @@ def _left_lying(repository: Path) -> Iterator[Finding]:
             f"{DVC_FILES}/exps/tmp*",
             *(f"{name}/**/.*.tmp" for name in ("data", "metrics", "models", ".scratch")),
         )
-        left += [path for place in places for path in repository.glob(place)]
+        found = [path for place in places for path in repository.glob(place)]
+        left += [path for path in found if repository / CLONES not in path.parents]
     for path in left:
         remove = partial(shutil.rmtree, path) if path.is_dir() else path.unlink
         yield Finding(f"{path} is left from a command that was killed", "it is removed", remove)

@@ -7,9 +7,10 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,25 @@ def run_dvc(repository: Path, *arguments: str) -> str:
     return ran.stdout
 
 
-def watch_dvc(repository: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run dvc to its end. If this process is ended meanwhile, dvc gets Ctrl-C, after which it puts things back.
+def with_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which the command ``python`` of a stage is this Python."""
+    return {**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"}
+
+
+def watch_dvc(
+    repository: Path, *arguments: str, environment: Mapping[str, str] = os.environ, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run stages with dvc. If this process is ended meanwhile, dvc gets Ctrl-C, after which it puts things back.
 
     Args:
         repository: where it runs.
         arguments: of dvc.
+        environment: of its process.
         options: of ``subprocess.Popen``.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
-    with subprocess.Popen(command, cwd=repository, start_new_session=True, text=True, **options) as process:
+    options |= {"cwd": repository, "env": with_python(environment), "start_new_session": True, "text": True}
+    with subprocess.Popen(command, **options) as process:
         try:
             output, errors = process.communicate()
         except BaseException:
@@ -88,6 +98,35 @@ def stages_of(repository: Path, commit: str) -> dict[str, Any]:
     return parse_lock(read_file(repository, commit, LOCK), f"{LOCK} of {commit[:10]}")
 
 
+def hashes_of(stage: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """Map the ``deps`` or ``outs`` of a stage in a dvc.lock to their MD5s; empty: it has none."""
+    return {each["path"]: each.get("md5", "") for each in stage.get(kind, [])}
+
+
+def outputs_of(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Map all outputs in a dvc.lock to their MD5s."""
+    return {path: md5 for stage in stages.values() for path, md5 in hashes_of(stage, "outs").items()}
+
+
+def with_upstream(stages: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return some stages of a dvc.lock, and all that they build on, in the order in which they run."""
+    maker = {path: name for name, stage in stages.items() for path in hashes_of(stage, "outs")}
+    found: dict[str, Any] = {}
+    begun: set[str] = set()
+
+    def add(name: str) -> None:
+        begun.add(name)
+        for path in hashes_of(stages[name], "deps"):
+            if path in maker and maker[path] not in begun:
+                add(maker[path])
+        found[name] = stages[name]
+
+    for name in names:
+        if name in stages and name not in begun:
+            add(name)
+    return found
+
+
 @cache
 def _cache_folder(repository: Path) -> Path:
     """Return the folder of DVC's cache, whose layout DVC documents: files/md5/xx/yyyy..."""
@@ -117,11 +156,10 @@ def cached_output(repository: Path, commit: str, path: str) -> Path:
         RevisionError: the commit has no dvc.lock, or no such output.
         PipelineError: the file is not in the cache, or damaged.
     """
-    outs = [out for stage in stages_of(repository, commit).values() for out in stage.get("outs", [])]
-    hashes = [out["md5"] for out in outs if out["path"] == path]
-    if not hashes:
+    outs = outputs_of(stages_of(repository, commit))
+    if path not in outs:
         raise RevisionError(f"no stage of commit {commit[:10]} has the output {path}")
-    cached = cached_file(repository, hashes[0])
+    cached = cached_file(repository, outs[path])
     if not cached.exists():
         raise PipelineError(
             f"{path} of commit {commit[:10]} is not in DVC's cache; check that commit out and run dvc pull or dvc repro"
@@ -143,67 +181,53 @@ def read_output(repository: Path, commit: str, path: str) -> bytes:
 
 @dataclass(frozen=True)
 class Task:
-    """An entry of DVC's queue. Its state is Queued, Running, Failed or Success."""
+    """An entry of DVC's queue. Its state is Queued, Running, Failed or Success; ``reason`` says why it failed."""
 
     id: str
     name: str
     state: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
-class QueueStatus:
-    """DVC's queue.
+class Queue:
+    """DVC's queue: its entries, and how many workers run one."""
 
-    Attributes:
-        tasks: its entries.
-        workers: how many workers run a task.
-    """
-
-    tasks: list[Task]
-    workers: int
+    tasks: tuple[Task, ...] = ()
+    workers: int = 0
 
     def with_state(self, state: str) -> list[Task]:
         """Return the tasks in a state."""
         return [task for task in self.tasks if task.state == state]
 
 
-def queue_status(repository: Path) -> QueueStatus:
-    """Return the state of DVC's queue, as `dvc queue status` prints it."""
-    return parse_queue_status(run_dvc(repository, "queue", "status"))
-
-
-def queue_and_failures(repository: Path) -> tuple[QueueStatus, dict[Task, str]]:
-    """Return the state of DVC's queue, and why tasks in it failed.
-
-    DVC is not asked, and the queue is empty, if git has no ref of a task that waits or failed.
-    """
+def read_queue(repository: Path) -> Queue:
+    """Read DVC's queue. DVC is not asked, and the queue is empty, if git has no ref of a task that waits or failed."""
     if not run_git(repository, "for-each-ref", f"{EXPERIMENTS}/celery"):
-        return QueueStatus([], 0), {}
-
-    def reason(task: Task) -> str:
-        kept = repository / REASONS / f"{task.id}.txt"
-        if not kept.exists():
-            write_text(kept, failure_reason(repository, task))
-        return kept.read_text("utf-8")
-
-    status = queue_status(repository)
-    failed = status.with_state("Failed")
+        return Queue()
+    queue = parse_queue(run_dvc(repository, "queue", "status"))
     with ThreadPoolExecutor(2) as pool:
-        return status, dict(zip(failed, pool.map(reason, failed), strict=True))
+        return replace(queue, tasks=tuple(pool.map(lambda task: _explained(repository, task), queue.tasks)))
 
 
-def failure_reason(repository: Path, task: Task) -> str:
-    """Return why a task of the queue failed: the last line of its log that is not DVC's own."""
-    try:
-        lines = [line.strip() for line in run_dvc(repository, "queue", "logs", task.id).split("\n")]
-    except PipelineError:
-        lines = []  # it failed before its first stage
-    own = ("> ", "Running stage", "Reproducing experiment", "ERROR: failed to reproduce", "Stage '")
-    meaningful = [line for line in lines if line and not line.startswith(own)]
-    return meaningful[-1] if meaningful else "it failed before its first stage; see .dvc/tmp/exps/celery/*.out"
+def _explained(repository: Path, task: Task) -> Task:
+    """Return a task with the reason if it failed: the last line of its log that is not DVC's own."""
+    if task.state != "Failed":
+        return task
+    kept = repository / REASONS / f"{task.id}.txt"
+    if not kept.exists():
+        try:
+            lines = [line.strip() for line in run_dvc(repository, "queue", "logs", task.id).split("\n")]
+        except PipelineError:
+            lines = []  # it failed before its first stage
+        own = ("> ", "Running stage", "Reproducing experiment", "ERROR: failed to reproduce", "Stage '")
+        meaningful = [line for line in lines if line and not line.startswith(own)]
+        nothing = "it failed before its first stage; see .dvc/tmp/exps/celery/*.out"
+        write_text(kept, meaningful[-1] if meaningful else nothing)
+    return replace(task, reason=kept.read_text("utf-8"))
 
 
-def parse_queue_status(text: str) -> QueueStatus:
+def parse_queue(text: str) -> Queue:
     """Parse what `dvc queue status` prints: a table, then a line about the workers."""
     tasks: list[Task] = []
     header = ""
@@ -216,4 +240,4 @@ def parse_queue_status(text: str) -> QueueStatus:
             name, created, state = (header.index(title) for title in ("Name", "Created", "Status"))
             tasks.append(Task(line[:name].strip(), line[name:created].strip(), line[state:].strip()))
     found = re.search(r"^Worker status: (\d+) active", text, re.MULTILINE)
-    return QueueStatus(tasks, int(found[1]) if found else 0)
+    return Queue(tuple(tasks), int(found[1]) if found else 0)

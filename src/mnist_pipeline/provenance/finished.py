@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.core.yaml import flatten
-from mnist_pipeline.provenance.dvc import cached_file, stages_of
+from mnist_pipeline.provenance.dvc import cached_file, hashes_of, outputs_of, stages_of
 from mnist_pipeline.provenance.git import (
     EXPERIMENTS,
     SECONDS,
     changed_files,
     commits_by_name,
+    git_lines,
     list_experiments,
     object_hashes,
     resolve,
@@ -37,7 +38,7 @@ def finished(
     """
     head = resolve(repository, "HEAD")
     stages = {name: stage for name, stage in stages_of(repository, head).items() if name in names}
-    paths = sorted({dep["path"] for stage in stages.values() for dep in stage["deps"]} - {CORRECTIONS})
+    paths = sorted({path for stage in stages.values() for path in hashes_of(stage, "deps")} - {CORRECTIONS})
     code = object_hashes(repository, head, paths)
     if changed_files(repository, *code):
         return {}
@@ -65,8 +66,8 @@ def _stands(repository: Path, commit: str, stages: dict[str, Any], wanted: dict[
 
 
 def _has(repository: Path, commit: str, output: str | None) -> bool:
-    outs = (out for stage in stages_of(repository, commit).values() for out in stage.get("outs", []))
-    return output is None or any(out["path"] == output and cached_file(repository, out["md5"]).exists() for out in outs)
+    md5 = output and outputs_of(stages_of(repository, commit)).get(output)
+    return output is None or bool(md5 and cached_file(repository, md5).exists())
 
 
 def forget_without(repository: Path, names: Collection[str], output: str) -> None:
@@ -78,7 +79,7 @@ def forget_without(repository: Path, names: Collection[str], output: str) -> Non
 
 
 def _data(stage: dict[str, Any]) -> dict[str, str]:
-    return {dep["path"]: dep["md5"] for dep in stage["deps"] if is_data(dep["path"])}
+    return {path: md5 for path, md5 in hashes_of(stage, "deps").items() if is_data(path)}
 
 
 def remove_others(repository: Path, name: str, commit: str) -> None:
@@ -91,5 +92,5 @@ def remove_others(repository: Path, name: str, commit: str) -> None:
 def seconds_by_commit(repository: Path) -> dict[str, float]:
     """Return how long experiments trained, as their commits say."""
     form = f"--format=%(objectname) %(contents:trailers:key={SECONDS},valueonly)"
-    listed = run_git(repository, "for-each-ref", form, EXPERIMENTS).decode().splitlines()
+    listed = git_lines(repository, "for-each-ref", form, EXPERIMENTS)
     return {words[0]: float(words[1]) for line in listed if len(words := line.split()) == 2}

@@ -16,16 +16,22 @@ WORKER, MACHINE, SECONDS = "Worker", "Machine", "Training-seconds"
 """What the message of a result's commit says in git's trailers: who made it, on what, and how long training took."""
 
 
-def run_git(repository: Path, *arguments: str) -> bytes:
-    """Run git and return what it printed.
+def run_git(repository: Path, *arguments: str, given: str | None = None) -> bytes:
+    """Run git, with ``given`` as its standard input, and return what it printed.
 
     Raises:
         RevisionError: git failed; the message is git's own.
     """
-    ran = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=False)
+    content = None if given is None else os.fsencode(given)
+    ran = subprocess.run(["git", *arguments], cwd=repository, input=content, capture_output=True, check=False)
     if ran.returncode:
         raise RevisionError(f"git {' '.join(arguments[:2])}: {ran.stderr.decode(errors='replace').strip()}")
     return ran.stdout
+
+
+def git_text(repository: Path, *arguments: str) -> str:
+    """Run git and return what it printed as text, without white space at its ends."""
+    return os.fsdecode(run_git(repository, *arguments)).strip()
 
 
 def git_lines(repository: Path, *arguments: str) -> list[str]:
@@ -74,30 +80,24 @@ def resolve(repository: Path, name: str) -> str:
         RevisionError: neither knows the name, both do, or experiments of several commits have it.
     """
     known = commits_by_name(repository)
-    revision = f"{name}^{{commit}}"
-    if name in known:
-        commits = known[name]
-        try:
-            found = (
-                run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
-            )
-        except RevisionError:
-            found = commits[0]
-        if found not in commits:
-            raise RevisionError(
-                f"{name!r} is an experiment, and git knows another commit by that name; rename the experiment: "
-                f"dvc exp rename {name} NEW_NAME"
-            )
-        if len(commits) > 1:
-            raise RevisionError(
-                f"{len(commits)} experiments are called {name!r}; name one by its commit: "
-                f"{', '.join(commit[:10] for commit in commits)}"
-            )
-        return commits[0]
+    commits = known.get(name, [])
     try:
-        return run_git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).decode().strip()
+        found = git_text(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     except RevisionError:
-        branches = git_lines(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+        found = ""
+    if found and commits and found not in commits:
+        raise RevisionError(
+            f"{name!r} is an experiment, and git knows another commit by that name; rename the experiment: "
+            f"dvc exp rename {name} NEW_NAME"
+        )
+    if len(commits) > 1:
+        raise RevisionError(
+            f"{len(commits)} experiments are called {name!r}; name one by its commit: "
+            f"{', '.join(commit[:10] for commit in commits)}"
+        )
+    if commits or found:
+        return commits[0] if commits else found
+    branches = git_lines(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
     close = difflib.get_close_matches(name, [*known, *branches], n=3)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "; see dvc exp list and git branch"
     raise RevisionError(f"{name!r} is neither an experiment nor a git revision{hint}")
@@ -126,17 +126,14 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, bytes]:
         The content of those that exist, by name.
     """
     asked = list(dict.fromkeys(names))
-    command = ["git", "cat-file", "--batch"]
-    ran = subprocess.run(command, cwd=repository, input="\n".join(asked).encode(), capture_output=True, check=False)
-    if ran.returncode:
-        raise RevisionError(f"{' '.join(command)}: {ran.stderr.decode(errors='replace').strip()}")
+    printed = run_git(repository, "cat-file", "--batch", given="\n".join(asked))
     found, place = {}, 0
     for name in asked:
-        end = ran.stdout.index(b"\n", place)
-        size = ran.stdout[place:end].split(b" ")[-1]  # of "hash type size"; a line that ends in a word: not found
+        end = printed.index(b"\n", place)
+        size = printed[place:end].split(b" ")[-1]  # of "hash type size"; a line that ends in a word: not found
         place = end + 1
         if size.isdigit():
-            found[name] = ran.stdout[place : place + int(size)]
+            found[name] = printed[place : place + int(size)]
             place += int(size) + 1
     return found
 
@@ -148,6 +145,20 @@ def object_hashes(repository: Path, commit: str, paths: list[str]) -> dict[str, 
     return {path: fields.split()[2] for fields, path in entries}
 
 
+def index_hashes(repository: Path, *paths: str) -> dict[str, str]:
+    """Map the tracked files, all or those below ``paths``, to the git hashes of what is staged."""
+    listed = os.fsdecode(run_git(repository, "ls-files", "--stage", "-z", "--", *paths))
+    entries = (entry.split("\t", 1) for entry in listed.split("\0") if entry)
+    return {path: fields.split()[1] for fields, path in entries}
+
+
+def file_hashes(repository: Path, paths: Iterable[str]) -> dict[str, str]:
+    """Map those of some paths that are files in the workspace to the git hashes of their content."""
+    files = [path for path in paths if (repository / path).is_file()]
+    hashes = run_git(repository, "hash-object", "--stdin-paths", given="\n".join(files)).decode().split()
+    return dict(zip(files, hashes, strict=True))
+
+
 def changed_files(repository: Path, *paths: str) -> list[str]:
     """List the tracked files, of all or below ``paths``, whose changes are not committed."""
     listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z", "--", *paths)
@@ -157,4 +168,4 @@ def changed_files(repository: Path, *paths: str) -> list[str]:
 def trailer(repository: Path, commit: str, name: str) -> str:
     """Return what a commit's message says by a name; empty: nothing."""
     form = f"--format=%(trailers:key={name},valueonly)"
-    return run_git(repository, "log", "-1", form, commit).decode().strip()
+    return git_text(repository, "log", "-1", form, commit)

@@ -28,6 +28,9 @@ DVC_FILES = ".dvc/tmp"
 CHANGING = {"repro", "run", "apply", "checkout", "commit", "pull", "save"}
 """Commands of DVC that change the workspace."""
 
+CLONES = Path(".scratch/workers")
+"""The clones in which runs of ladders and sweeps work: repositories of their own."""
+
 STASH, QUEUED = "refs/stash", "refs/exps/stash"
 MARKS = {name: f"refs/exps/exec/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE")}
 STASH_SECONDS = 10
@@ -44,13 +47,12 @@ class Finding:
 
 
 @contextmanager
-def exclusive(repository: Path, what: str, name: str) -> Iterator[None]:
-    """Hold a lock, which ends with this process, however that ends.
+def exclusive(path: Path, name: str) -> Iterator[None]:
+    """Hold a lock, which is the kernel's, and ends with this process, however that ends.
 
     Raises:
         PipelineError: another process holds it; the message has the name that it gave.
     """
-    path = repository / DVC_FILES / f"mnist-{what}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
@@ -71,7 +73,7 @@ def alone(repository: Path, name: str) -> Iterator[None]:
     Raises:
         PipelineError: another command of this package or of DVC works there.
     """
-    with exclusive(repository, "workspace", name):
+    with exclusive(repository / DVC_FILES / "mnist-workspace.lock", name):
         for words in at_work(repository):
             if "queue-worker" not in words and CHANGING & set(words):
                 raise PipelineError(f"dvc is at work here ({' '.join(words[-3:])}); wait for its end")
@@ -87,7 +89,8 @@ def at_work(repository: Path) -> list[list[str]]:
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = [Path(word).name for word in process.info["cmdline"] or ()]
         if process.pid not in own and {"dvc", "git"} & set(words[:3]):
-            found += [words] * (here in Path(process.info["cwd"] or "/", "any").parents)
+            folder = Path(process.info["cwd"] or "/")
+            found += [words] * (folder.is_relative_to(here) and not folder.is_relative_to(here / CLONES))
     return found
 
 
@@ -115,8 +118,8 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
     for name, is_whole in ((PARAMS, bytes.strip), (LOCK, _is_lock)):
         file = repository / name
         if file.exists() and not is_whole(file.read_bytes()):
-            restore = partial(_restore, repository, name)
-            yield Finding(f"{name} is damaged or empty", "that of the last commit is restored", restore)
+            fix = partial(restore, repository, name)
+            yield Finding(f"{name} is damaged or empty", "that of the last commit is restored", fix)
 
 
 def _holders(lock: Path) -> list[str] | None:
@@ -137,8 +140,9 @@ def _is_lock(content: bytes) -> bool:
         return False
 
 
-def _restore(repository: Path, name: str) -> None:
-    (repository / name).unlink()
+def restore(repository: Path, name: str) -> None:
+    """Restore a file as the last commit has it, or remove it."""
+    (repository / name).unlink()  # where only its content differs, git believes that it is as it was
     with suppress(RevisionError):  # it was never committed: dvc.lock is written again from DVC's run cache
         run_git(repository, "restore", "--source=HEAD", "--", name)
 

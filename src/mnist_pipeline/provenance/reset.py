@@ -10,8 +10,18 @@ from pathlib import Path
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import md5_of
 from mnist_pipeline.core.yaml import changed_values, flatten, parse_yaml, setting_text
-from mnist_pipeline.provenance.dvc import cached_file, run_dvc, stages_of
-from mnist_pipeline.provenance.git import changed_files, git_lines, object_hashes, read_file, resolve, run_git
+from mnist_pipeline.provenance.dvc import cached_file, outputs_of, run_dvc, stages_of
+from mnist_pipeline.provenance.git import (
+    changed_files,
+    file_hashes,
+    git_lines,
+    git_text,
+    index_hashes,
+    object_hashes,
+    read_file,
+    resolve,
+    run_git,
+)
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
 SHOWN = 3
@@ -43,11 +53,11 @@ def plan_reset(repository: Path) -> Plan:
     Raises:
         PipelineError: this is not the root folder of a repository, or its last commit has no dvc.lock.
     """
-    root = Path(run_git(repository, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
+    root = Path(git_text(repository, "rev-parse", "--show-toplevel"))
     if root.resolve() != repository.resolve():
         raise PipelineError(f"this must run in the root folder of the repository, was {repository}; run cd {root}")
     commit = resolve(repository, "HEAD")
-    outs = [out["path"] for stage in stages_of(repository, commit).values() for out in stage.get("outs", [])]
+    outs = outputs_of(stages_of(repository, commit))
     restored = object_hashes(repository, commit, [PARAMS, LOCK, *outs])  # those that git has
     every = changed_files(repository)
     tracked = [path for path in every if path in restored]
@@ -70,19 +80,11 @@ def _unkept(repository: Path, paths: Sequence[str]) -> list[str]:
     """Return the files whose content, in the workspace or staged, is in no commit and in no experiment."""
     if not paths:
         return []
-    contents: dict[str, set[str]] = {path: set() for path in paths}
-    existing = [path for path in paths if (repository / path).is_file()]
-    if existing:
-        hashes = run_git(repository, "hash-object", "--", *existing).decode().split()
-        for path, content in zip(existing, hashes, strict=True):
-            contents[path].add(content)
-    for line in run_git(repository, "ls-files", "--stage", "-z", "--", *paths).decode().split("\0")[:-1]:
-        fields, path = line.split("\t", 1)
-        contents[path].add(fields.split()[1])
+    contents = [file_hashes(repository, paths), index_hashes(repository, *paths)]
     without = [f"--exclude=refs/exps/{name}/*" for name in ("celery", "exec")]  # DVC's own, which it removes again
     listed = git_lines(repository, "rev-list", "--objects", "--full-history", *without, "--all", "HEAD", "--", *paths)
     kept = {line.split(" ", 1)[0] for line in listed}
-    return [path for path in paths if contents[path] - kept]
+    return [path for path in paths if {content[path] for content in contents if path in content} - kept]
 
 
 def _changed_settings(repository: Path, commit: str) -> str:

@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import is_running
 from mnist_pipeline.core.hardware import describe_machine, differences, supports_portable
 from mnist_pipeline.core.yaml import flatten
-from mnist_pipeline.provenance.dvc import parse_lock, watch_dvc
-from mnist_pipeline.provenance.git import read_file, run_git
+from mnist_pipeline.provenance.dvc import hashes_of, parse_lock, stages_of, watch_dvc, with_upstream
+from mnist_pipeline.provenance.git import git_text, read_file, run_git
 from mnist_pipeline.provenance.paths import LOCK, MACHINE
 
 # Where the same bits are not to be expected, metrics may differ by this much: absolute for fractions, else relative.
@@ -46,7 +45,7 @@ class FileCheck:
     @property
     def equal(self) -> bool:
         """Whether both are there and the same."""
-        return self.expected is not None and self.expected == self.got
+        return bool(self.expected) and self.expected == self.got
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,8 @@ def verify(repository: Path, *, quiet: bool = False) -> Verification:
     Raises:
         PipelineError: this is no repository with a committed dvc.lock, or a stage failed in the clone.
     """
-    commit = run_git(repository, "rev-parse", "HEAD").decode().strip()
-    expected = _ordered(parse_lock(read_file(repository, commit, LOCK), LOCK))
+    commit = git_text(repository, "rev-parse", "HEAD")
+    expected = stages_of(repository, commit)
     recorded = _committed_json(repository, MACHINE)
     for folder in leftovers():
         shutil.rmtree(folder, ignore_errors=True)
@@ -123,14 +122,14 @@ def verify(repository: Path, *, quiet: bool = False) -> Verification:
         clone = Path(temporary) / "clone"
         run_git(repository, "clone", "--quiet", "--no-local", str(repository), str(clone))
         seconds = _run_pipeline(clone, Path(temporary), quiet=quiet)
-        got = _ordered(parse_lock((clone / LOCK).read_text("utf-8"), LOCK))
+        got = parse_lock((clone / LOCK).read_text("utf-8"), LOCK)
         same_bits_expected = supports_portable()
         metrics = [] if same_bits_expected else list(_metrics(repository, clone))
     return Verification(
         commit=commit,
         seconds=seconds,
         same_bits_expected=same_bits_expected,
-        files=list(compare_locks(expected, got)),
+        files=list(compare_locks(*(with_upstream(stages, stages) for stages in (expected, got)))),
         metrics=metrics,
         environment=differences(recorded, describe_machine()) if recorded else [],
     )
@@ -148,33 +147,15 @@ def compare_locks(expected: dict[str, Any], got: dict[str, Any]) -> Iterator[Fil
     for stage in expected | got:
         kinds: tuple[tuple[Kind, str], ...] = (("dep", "deps"), ("out", "outs"))
         for kind, section in kinds:
-            before = {each["path"]: each.get("md5") for each in expected.get(stage, {}).get(section, [])}
-            now = {each["path"]: each.get("md5") for each in got.get(stage, {}).get(section, [])}
+            before, now = (hashes_of(stages.get(stage, {}), section) for stages in (expected, got))
             for path in before | now:
                 yield FileCheck(stage, kind, path, before.get(path), now.get(path))
-
-
-def _ordered(stages: dict[str, Any]) -> dict[str, Any]:
-    """Return the stages of a dvc.lock in the order in which they run."""
-    made_by = {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", [])}
-    ordered: dict[str, Any] = {}
-
-    def add(name: str) -> None:
-        for dep in stages[name].get("deps", []):
-            if (maker := made_by.get(dep["path"])) is not None and maker not in ordered:
-                add(maker)
-        ordered[name] = stages[name]
-
-    for name in stages:
-        add(name)
-    return ordered
 
 
 def _run_pipeline(clone: Path, temporary: Path, *, quiet: bool) -> float:
     """Run every stage in a clone, with nothing of this machine's DVC: no cache, no settings; the seconds it took."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
     environment |= {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}",
         "DVC_GLOBAL_CONFIG_DIR": str(temporary / "no-global-config"),
         "DVC_SYSTEM_CONFIG_DIR": str(temporary / "no-system-config"),
         "DVC_SITE_CACHE_DIR": str(temporary / "site-cache"),
@@ -182,7 +163,7 @@ def _run_pipeline(clone: Path, temporary: Path, *, quiet: bool) -> float:
     # --force: stages whose outputs are in git would otherwise be found up to date and never run.
     started = time.monotonic()
     output = subprocess.PIPE if quiet else None
-    ran = watch_dvc(clone, "repro", "--force", env=environment, stdout=output, stderr=output)
+    ran = watch_dvc(clone, "repro", "--force", environment=environment, stdout=output, stderr=output)
     if ran.returncode:
         end = f":\n{(ran.stderr or '')[-2000:]}" if quiet else ""
         raise PipelineError(f"the pipeline failed in the clone (dvc repro ended with {ran.returncode}){end}")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mnist_pipeline.core.tables import text_table
 from mnist_pipeline.experiments.best import compare_rows
-from mnist_pipeline.experiments.overview import Row, Sources, load_entries
+from mnist_pipeline.experiments.overview import Row, load_entries
 from mnist_pipeline.experiments.significance import verdict_of
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
 from mnist_pipeline.params.overrides import settings_of
@@ -90,9 +90,9 @@ def draw_trials(sweep: Sweep, trials: Sequence[Trial], scores: Mapping[str, floa
     return figure
 
 
-def confirmed(repository: Path, sources: Sources, sides: Mapping[str, Sequence[Trial]]) -> str:
+def confirmed(repository: Path, sides: Mapping[str, Sequence[Trial]]) -> str:
     """Say whether the winner is better than params.yaml as it is, on seeds that no trial had."""
-    entries = {each.name: each for each in reversed(load_entries(repository, sources))}  # the newest of a name
+    entries = {each.name: each for each in reversed(load_entries(repository))}  # the newest of a name
     rows = {side: Row(side, [entries[trial.name] for trial in trials]) for side, trials in sides.items()}
     estimate = compare_rows(repository, rows["default"], rows["best"])
     means = [f"{side} {row.validation or 0:.4f} ± {row.std('validation') or 0:.4f}" for side, row in rows.items()]

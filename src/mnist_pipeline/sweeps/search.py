@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_pipeline.cluster.jobs import Result
 from mnist_pipeline.cluster.session import Session
 from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError
@@ -113,16 +112,13 @@ def run_trials(session: Session, sweep: Sweep, trials: list[Trial]) -> dict[str,
     if TEST_ARRAYS in read:
         raise PipelineError(f"target must be a stage that does not read the test set, was {sweep.target}")
     scores = known_scores(session.repository, sweep, trials)
-    jobs = {
-        trial.name: session.job(trial.name, settings_of(trial.settings), [sweep.target], f"{sweep.name}: trial")
-        for trial in trials
-    }
+    target, message = [sweep.target], f"{sweep.name}: trial"
+    jobs = [session.job(trial.name, settings_of(trial.settings), target, message) for trial in trials]
 
-    def describe(result: Result) -> str:
-        return f"{sweep.metric} {score_of(session.repository, sweep, result.commit or ''):.4f}"
+    def describe(commit: str) -> str:
+        return f"{sweep.metric} {score_of(session.repository, sweep, commit):.4f}"
 
-    left = [job for name, job in jobs.items() if name not in scores]
-    for course in session.run(left, describe, [jobs[name] for name in scores]):
+    for course in session.run(jobs, tuple(scores), describe):
         result = course.result
         if result is not None and result.status != "failed":
             scores[course.job.name] = score_of(session.repository, sweep, result.commit or "")
