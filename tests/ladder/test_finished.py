@@ -69,16 +69,18 @@ def commits_of(repository: Repository, name: str) -> list[str]:
     ],
 )
 def test_an_experiment_stands_until_its_code_data_or_params_change(
-    repository: Repository, name: str, edit: tuple[str, str], committed: bool, stands: bool
+    original: Repository, name: str, edit: tuple[str, str], committed: bool, stands: bool
 ) -> None:
     runs = [Run("longer", 0), RUN, Run("base", 1)]
-    (commit,) = commits_of(repository, RUN.name)
-    assert finished_runs(repository.path, load(repository), runs) == {RUN: commit}
-    path = repository.path / name
+    (commit,) = commits_of(original, RUN.name)
+    before, path = git(original.path, "rev-parse", "HEAD"), original.path / name
+    assert finished_runs(original.path, load(original), runs) == {RUN: commit}
     path.write_text((path.read_text("utf-8") if path.exists() else "").replace(*edit), "utf-8")
     if committed:
-        repository.commit("A change")
-    assert finished_runs(repository.path, load(repository), runs) == ({RUN: commit} if stands else {})
+        original.commit("A change")
+    found = finished_runs(original.path, load(original), runs)
+    git(original.path, "reset", "-q", "--hard", before)
+    assert found == ({RUN: commit} if stands else {})
 
 
 def test_of_several_experiments_of_a_name_the_one_that_stands_is_found(repository: Repository) -> None:
