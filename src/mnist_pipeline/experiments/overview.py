@@ -20,6 +20,7 @@ from mnist_pipeline.experiments.runs import SEED, check_was_run
 from mnist_pipeline.provenance.dvc import Task, stages_of
 from mnist_pipeline.provenance.git import list_experiments, read_objects, resolve
 from mnist_pipeline.provenance.paths import (
+    DATA_FILES,
     LOCK,
     MODEL,
     PACKAGES,
@@ -29,7 +30,7 @@ from mnist_pipeline.provenance.paths import (
     VALIDATION_PREDICTIONS,
 )
 
-CODE = ("src", "stages", PACKAGES)
+CODE = ("src", "stages", PACKAGES, DATA_FILES)
 
 
 @dataclass(frozen=True)
