@@ -17,7 +17,6 @@ from mnist_pipeline.cluster.work import work
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import write_json
 from mnist_pipeline.core.hardware import usable_cores
-from mnist_pipeline.ladder.spec import EXPERIMENTS, load_ladder
 from mnist_pipeline.provenance.paths import PARAMS
 
 DESCRIPTION = (
@@ -119,6 +118,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _of_ladder(clone: Path, job: Job) -> Job:
     """Return a run with the settings that experiments.yaml gives it."""
+    from mnist_pipeline.ladder.spec import EXPERIMENTS, load_ladder  # a tenth of a second
+
     ladder = load_ladder(clone / EXPERIMENTS, clone / PARAMS)
     rung, _, seed = job.name.rpartition("-")
     run = ladder.runs([rung], int(seed) + 1 if seed.isdecimal() else 1)[-1]

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from mnist_pipeline.core.tables import text_table
 from mnist_pipeline.experiments.best import compare_rows
 from mnist_pipeline.experiments.overview import Row, load_entries
+from mnist_pipeline.experiments.runs import SEED
 from mnist_pipeline.experiments.significance import verdict_of
 from mnist_pipeline.figures.style import BLUE, GREY, ORANGE, new_figure
 from mnist_pipeline.params.overrides import settings_of
 from mnist_pipeline.sweeps.search import Trial
-from mnist_pipeline.sweeps.spec import SEED, Sweep
+from mnist_pipeline.sweeps.spec import Sweep
 
 FEW = 8
 """With fewer trials, importance is noise."""

@@ -13,11 +13,12 @@ from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import write_text
 from mnist_pipeline.core.yaml import parse_yaml
+from mnist_pipeline.experiments.runs import SEED
 from mnist_pipeline.params.overrides import settings_of, with_overrides
 from mnist_pipeline.provenance.finished import finished
 from mnist_pipeline.provenance.git import read_file, resolve
 from mnist_pipeline.provenance.paths import PARAMS, TEST_ARRAYS
-from mnist_pipeline.sweeps.spec import SEED, Sweep, Value
+from mnist_pipeline.sweeps.spec import Sweep, Value
 
 DIVERGED = "training diverged"
 """What a trial prints whose settings are bad: it is the worst. Any other failure stops the sweep."""

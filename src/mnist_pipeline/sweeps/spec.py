@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import read_yaml
+from mnist_pipeline.experiments.runs import SEED
 from mnist_pipeline.params.base import PositiveInt, Section
 from mnist_pipeline.params.overrides import resolved_params
 from mnist_pipeline.params.schema import problems_of
@@ -23,8 +24,6 @@ Bounds = (
 )
 DIGITS = 4
 """Significant digits of a number of a range: more would be noise, and could depend on the C library."""
-
-SEED = "train.seed"
 
 
 class Axis(Section):
