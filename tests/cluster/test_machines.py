@@ -30,7 +30,7 @@ def repository(tmp_path: Path) -> Repository:
 def test_a_run_whose_worker_is_killed_goes_on_elsewhere_to_the_same_bits(repository: Repository) -> None:
     folder = repository.path.parent
     commit = git(repository.path, "rev-parse", "HEAD")
-    command = f"mnist work long-1 --commit {commit} --origin {folder / 'origin'} -S train.epochs=100 -S train.seed=1"
+    command = f"mnist work long-1 --commit {commit} --origin {folder / 'origin'} -S train.epochs=400 -S train.seed=1"
     with_checkpoints = f"{command} --checkpoints {folder / 'shared'}"
     running = repository.start(f"{with_checkpoints} --clones {folder / 'first'} --worker first")
     kept = folder / "shared" / "checkpoints"
