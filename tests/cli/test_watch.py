@@ -101,13 +101,17 @@ def test_without_a_terminal_it_prints_once(
     assert capsys.readouterr().out == said
 
 
+def interrupt(_: float) -> None:
+    raise KeyboardInterrupt
+
+
 def test_on_a_terminal_it_refreshes_until_ctrl_c(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(tmp_path, "init", "-q")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(time, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(time, "sleep", interrupt)
     monkeypatch.setattr(watch, "_keep_asking", lambda *_: None)
     main(["watch"])
     assert "Nothing runs." in capsys.readouterr().out
