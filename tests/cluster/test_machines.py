@@ -54,7 +54,7 @@ def test_a_sweep_gives_the_same_winner_however_it_is_run(repository: Repository)
     clone = Repository(repository.path.with_name("clone"))
     git(repository.path, "clone", "-q", ".", str(clone.path))
     clone.run("dvc pull -q")
-    interrupted = clone.start("exec mnist sweep run sweep.yaml --jobs 1")
+    interrupted = clone.start("exec env --default-signal=INT mnist sweep run sweep.yaml --jobs 1")
     while "[1/4]" not in (interrupted.stdout.readline() if interrupted.stdout else ""):
         assert interrupted.poll() is None
     interrupted.send_signal(signal.SIGINT)
