@@ -232,7 +232,9 @@ class Suite:
         row = Row(base, command, (f"{DOCTOR} && {MAKE_REPRO}",))
         with self.world(base, place) as world:
             world.run(NOTED)
-            file = random.choice(sorted(path for path in world.path.glob(pattern) if path.stat().st_size))
+            file = random.choice(
+                sorted(path for path in world.path.glob(pattern) if path.stat().st_size and path.suffix)
+            )
             flip_bit(file, random)
             status, _ = world.ended(world.start(command), command)
             if status == 0:  # it did not read the file, which the way back must restore

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import dask
 from distributed import Client, LocalCluster, get_worker
 
 from mnist_pipeline.cluster.jobs import LOCAL, Job, Place, Result
@@ -53,8 +54,11 @@ def connected(scheduler: str, jobs: int) -> Iterator[Client]:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // jobs)))
         # Threads, as each run is a process anyway.
         options: dict[str, Any] = {"processes": False, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
-        options["local_directory"] = ".scratch"
-        with LocalCluster(n_workers=jobs, silence_logs=50, **options) as cluster, Client(cluster) as client:
+        with (
+            dask.config.set({"temporary-directory": ".scratch"}),
+            LocalCluster(n_workers=jobs, silence_logs=50, **options) as cluster,
+            Client(cluster) as client,
+        ):
             yield client
         return
     try:
