@@ -373,11 +373,11 @@ def preset_table(found: dict[str, Any]) -> str:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     header = ["preset", "description", "test accuracy", "corrected labels", "validation accuracy", "seconds", "fast"]
-    rows = [[*header, "portable", "CPU"]]
+    rows = [[*header, "portable"]]
     for name, preset in ladder.presets.items():
         runs = [run for run in result["runs"].get(name, []) if run["settings"] == settings_digest(preset.overrides)]
         if not runs:
-            rows.append([f"`{name}`", preset.title, "not measured", *[""] * 6])
+            rows.append([f"`{name}`", preset.title, "not measured", "", "", "", "", ""])
             continue
         validation = [each for each in column(runs, "validation_accuracy") if each is not None]
         fast = result.get("fast_seconds", {}).get(name)
@@ -387,7 +387,6 @@ def preset_table(found: dict[str, Any]) -> str:
             spread(validation, 4).split(" (")[0] if validation else "no validation set",
             spread(column(runs, "training_seconds"), 1).split(" (")[0], "same" if fast is None else f"{fast:.0f}",
             f"{result['portable_seconds'][name]:.0f}",
-            ", ".join(sorted({run.get("cpu", result["environment"]["cpu"]) for run in runs})),
         ])  # fmt: skip
     return markdown_table(rows)
 

@@ -62,13 +62,14 @@ def outliers() -> dict[str, Any]:
 def presets() -> dict[str, Any]:
     """Every preset with three seeds, one run after the other, and the time with portable and fast numerics.
 
-    Earlier results of the same settings are kept, with the CPU that they are of: all of them take an hour and a half.
+    Earlier results of the same settings on the same machine are kept: all of them take an hour and a half.
     """
     ladder, before = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_results().get("presets", {})
-    here = environment()["cpu"]
+    if before.get("environment") != environment():
+        before = {}
     found: dict[str, Any] = {"runs": {}, "fast_seconds": {}, "portable_seconds": {}}
     for name, preset in ladder.presets.items():
-        runs = [{"cpu": before["environment"]["cpu"]} | run for run in before.get("runs", {}).get(name, [])
+        runs = [run for run in before.get("runs", {}).get(name, [])
                 if run["settings"] == settings_digest(preset.overrides)]  # fmt: skip
         found["runs"][name] = runs
         for kind in ("fast_seconds", "portable_seconds"):
@@ -83,7 +84,7 @@ def presets() -> dict[str, Any]:
             if len(found["runs"][name]) > seed:
                 continue
             run = train_and_evaluate(dict(preset.overrides) | {"train.seed": seed})
-            found["runs"][name].append({"settings": settings_digest(preset.overrides), "cpu": here} | run)
+            found["runs"][name].append({"settings": settings_digest(preset.overrides)} | run)
             print(f"  {name}, seed {seed}: {run}", flush=True)
             write_results("presets", found)  # an interruption loses one run at most
     return found

@@ -29,6 +29,8 @@ ROUNDS = 9
 NETWORKS = {"default": 51_200, "default in two shards": 51_200, "cnn-10s": 12_800, "cnn-2min": 3_200}
 """Settings that are measured, and the rows of an epoch: about a second or two."""
 
+SHARDS = {"cnn-10s": 2, "cnn-2min": 4}
+
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 CONTENDERS: dict[str, tuple[str, bool, int, dict[str, str]]] = {
     "portable, 1 core": ("portable", True, 1, {}),
@@ -37,7 +39,7 @@ CONTENDERS: dict[str, tuple[str, bool, int, dict[str, str]]] = {
     "fast": ("fast", False, 2, {}),
     "fast, in shards": ("fast", True, 2, {}),
 }
-"""Numerics, whether batches are in shards (as the preset says), cores, and limits of the environment, by name."""
+"""Numerics, whether batches are in shards, cores, and limits of the environment, by name."""
 
 PARTS = {
     "convolutions and matrix products": ("conv", "linear_pointwise", "addmm", "aten::mm"),
@@ -54,7 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "batches of 64, 1 shard": {"train.batch_size": 64, "optimizers.sgd.learning_rate": 0.1, "train.shards": 1},
     **{f"batches of 128, {number} shards": {"train.shards": number} for number in (1, 2, 4)},
 }
-"""The settings before there were shards, and those of the presets by number of shards."""
+"""The settings of the presets, and larger batches by number of shards."""
 
 SEEDS = 5
 HELD_OUT, SPLIT = 20_000, 12345
@@ -62,10 +64,11 @@ HELD_OUT, SPLIT = 20_000, 12345
 
 
 def overrides_of(name: str) -> dict[str, Any]:
-    """Return the settings of a preset, or what is to change in the default."""
+    """Return the settings of a preset in larger batches and in shards, or what is to change in the default."""
     presets = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets
+    larger = {"train.batch_size": 128, "optimizers.sgd.learning_rate": 0.2, "train.shards": SHARDS.get(name)}
     changes = {"default": {}, "default in two shards": {"train.shards": 2}}
-    return dict(changes[name] if name in changes else presets[name].overrides)
+    return changes[name] if name in changes else {**presets[name].overrides, **larger}
 
 
 def worker_command(changes: dict[str, Any], rows: int) -> list[str]:
