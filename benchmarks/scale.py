@@ -292,7 +292,7 @@ def main() -> None:
 
 def _tables(results: dict[str, Any]) -> str:
     plain = [[name, *map(str, each)] for name in results if name != "refs" for each in results[name].items()]
-    text = markdown_table([["section", "figure", "value"], *plain])
+    text = markdown_table([["section", "figure", "value"], *plain]) if plain else ""
     if "refs" in results:
         columns = list(next(iter(results["refs"].values())))
         rows = [[number, *(f"{each[column]} s" for column in columns)] for number, each in results["refs"].items()]
