@@ -26,7 +26,7 @@ test-slow: $(READY) ## Run the checks that take minutes
 	$(RUN) pytest -n 0 -m slow
 
 .PHONY: torture
-torture: $(READY) ## Run every command under kills, full disks, flipped bits and more, into docs/reliability.md (takes an hour)
+torture: $(READY) ## Run every command under kills, full disks, flipped bits and more, into docs/reliability.md (takes two hours)
 	$(RUN) python -m tests.torture --write
 
 .PHONY: verify

@@ -1,6 +1,6 @@
 """Run the fault suite, and write its results into docs/reliability.md.
 
-python -m tests.torture                   all of it: an hour or more on two cores
+python -m tests.torture                   all of it: about two hours on two cores
 python -m tests.torture --share 0.05      a sample
 python -m tests.torture kill --only "stage train" --seed 7
 """
