@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from threading import Event
+from threading import Event, get_ident
 from types import SimpleNamespace
 
 import pytest
@@ -102,6 +102,14 @@ def test_threads_give_results_in_order_whichever_is_ready_first(number: int) -> 
         assert list(method(double, range(12))) == [2 * each for each in range(12)]
     with pytest.raises(ZeroDivisionError):
         threads.in_order(lambda each: 1 // (5 - each), range(12))
+
+
+def test_a_single_piece_leaves_the_other_threads_to_its_own_pieces() -> None:
+    for number in range(20, 40):  # a thread that has just started takes what there is
+        threads = Threads()
+        threads.number = number
+        assert threads.in_order(lambda _: get_ident(), [0]) == [get_ident()]
+    assert threads.in_order(lambda _: get_ident(), []) == []
 
 
 def test_the_next_result_is_computed_while_one_is_used() -> None:

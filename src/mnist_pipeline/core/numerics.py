@@ -72,9 +72,14 @@ class Threads:
         return lambda: compute() if future.cancel() else future.result()
 
     def in_order(self, function: Callable[..., R], *pieces: Sequence[object]) -> list[R]:
-        """Return what ``map`` would: the results of all pieces."""
-        results = [self.start(function, *each) for each in zip(*pieces, strict=True)]
-        return [result() for result in reversed(results)][::-1]  # the others begin with the first piece
+        """Return what ``map`` would: the results of all pieces. The last one is always computed by the one that asks.
+
+        So a single piece occupies no other thread, and may divide its own work among them.
+        """
+        every = list(zip(*pieces, strict=True))
+        others = [self.start(function, *each) for each in every[:-1]]
+        own = [function(*each) for each in every[-1:]]
+        return [result() for result in reversed(others)][::-1] + own  # the others begin with the first piece
 
     def one_ahead(self, function: Callable[..., R], *pieces: Iterable[object]) -> Iterator[R]:
         """Yield what ``map`` would; the next result is computed while one is used."""
