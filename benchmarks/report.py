@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import statistics
 from typing import Any
 
@@ -373,11 +374,11 @@ def preset_table(found: dict[str, Any]) -> str:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     header = ["preset", "description", "test accuracy", "corrected labels", "validation accuracy", "seconds", "fast"]
-    rows = [[*header, "portable"]]
+    rows = [[*header, "portable", "CPU"]]
     for name, preset in ladder.presets.items():
         runs = [run for run in result["runs"].get(name, []) if run["settings"] == settings_digest(preset.overrides)]
         if not runs:
-            rows.append([f"`{name}`", preset.title, "not measured", "", "", "", "", ""])
+            rows.append([f"`{name}`", preset.title, "not measured", "", "", "", "", "", ""])
             continue
         validation = [each for each in column(runs, "validation_accuracy") if each is not None]
         fast = result.get("fast_seconds", {}).get(name)
@@ -387,6 +388,7 @@ def preset_table(found: dict[str, Any]) -> str:
             spread(validation, 4).split(" (")[0] if validation else "no validation set",
             spread(column(runs, "training_seconds"), 1).split(" (")[0], "same" if fast is None else f"{fast:.0f}",
             f"{result['portable_seconds'][name]:.0f}",
+            ", ".join(sorted({re.sub(r"\(R\)| Processor", "", run["cpu"]) for run in runs})),
         ])  # fmt: skip
     return markdown_table(rows)
 
@@ -402,10 +404,10 @@ def ladder_lines(found: dict[str, Any]) -> list[str]:
             f"| time of the tutorial's {len(loops)} variants: ratio of ours, two at a time, to its own loop "
             f"(extrapolated from {rows:,} rows each) | ≤ 0.33 | {ours / whole:.2f}; {ours:.0f} s, {whole:.0f} s |"
         )
-    if "queue_cost" in found:
-        total, stages = found["queue_cost"]["total"], found["queue_cost"]["stages"]
+    if "ladder_cost" in found:
+        total, stages = found["ladder_cost"]["total"], found["ladder_cost"]["stages"]
         lines.append(
-            f"| overhead of DVC's queue and the ladder: seconds per experiment | ≤ 6 | "
+            f"| overhead of `mnist ladder run`: seconds per experiment | ≤ 6 | "
             f"{(total - sum(stages)) / len(stages):.1f} (n = {len(stages)}; the stages {statistics.mean(stages):.1f}) |"
         )
     if "compare_time" in found:

@@ -41,11 +41,18 @@ def read_results() -> dict[str, Any]:
 
 def environment() -> dict[str, str]:
     """Describe the CPU and the versions of the software."""
-    cpu = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).exists():
-        cpu = re.findall(r"model name\s*: (.*)", info.read_text())[0]
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "dvc"))
-    return {"cpu": f"{os.cpu_count()} cores of {cpu}", "software": f"Python {platform.python_version()}, {packages}"}
+    return {
+        "cpu": f"{os.cpu_count()} cores of {cpu_name()}",
+        "software": f"Python {platform.python_version()}, {packages}",
+    }
+
+
+def cpu_name() -> str:
+    """Return the name of the CPU, as its maker writes it."""
+    if (info := Path("/proc/cpuinfo")).exists():
+        return re.findall(r"model name\s*: (.*)", info.read_text())[0]
+    return platform.processor() or platform.machine()
 
 
 def column(runs: list[dict[str, Any]], name: str) -> list[float]:

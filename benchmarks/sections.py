@@ -33,7 +33,7 @@ from benchmarks.processes import (
     stage_command,
     train_and_evaluate,
 )
-from benchmarks.results import RESULTS, environment, read_results, settings_digest, write_results
+from benchmarks.results import RESULTS, cpu_name, read_results, settings_digest, write_results
 from benchmarks.shards import ghost_norm, shards
 from benchmarks.verdicts import verdicts
 from mnist_pipeline.core.arrays import load_arrays
@@ -62,11 +62,9 @@ def outliers() -> dict[str, Any]:
 def presets() -> dict[str, Any]:
     """Every preset with three seeds, one run after the other, and the time with portable and fast numerics.
 
-    Earlier results of the same settings on the same machine are kept: all of them take an hour and a half.
+    Earlier results of the same settings are kept, each with its CPU: all of them take an hour and a half.
     """
     ladder, before = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_results().get("presets", {})
-    if before.get("environment") != environment():
-        before = {}
     found: dict[str, Any] = {"runs": {}, "fast_seconds": {}, "portable_seconds": {}}
     for name, preset in ladder.presets.items():
         runs = [run for run in before.get("runs", {}).get(name, [])
@@ -84,7 +82,7 @@ def presets() -> dict[str, Any]:
             if len(found["runs"][name]) > seed:
                 continue
             run = train_and_evaluate(dict(preset.overrides) | {"train.seed": seed})
-            found["runs"][name].append({"settings": settings_digest(preset.overrides)} | run)
+            found["runs"][name].append({"settings": settings_digest(preset.overrides), "cpu": cpu_name()} | run)
             print(f"  {name}, seed {seed}: {run}", flush=True)
             write_results("presets", found)  # an interruption loses one run at most
     return found
@@ -199,8 +197,8 @@ def tutorial_loop(params: Params, rows: int) -> dict[str, Any]:
     return found
 
 
-def queue_cost() -> dict[str, Any]:
-    """Four experiments through the ladder and DVC's queue, one at a time, and the time of their stages alone."""
+def ladder_cost() -> dict[str, Any]:
+    """Four experiments by `mnist ladder run`, one at a time, and the time of their stages alone."""
     number, rung = 4, "mini-batches"
     ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     with folder() as here:
@@ -457,6 +455,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         fresh_clone,
         ghost_norm,
         growth,
+        ladder_cost,
         large_data,
         matrix_product,
         nothing_to_do,
@@ -464,7 +463,6 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
         outliers,
         pictures,
         presets,
-        queue_cost,
         runs_table,
         shards,
         shared_machine,
