@@ -51,7 +51,7 @@ def environment() -> dict[str, str]:
 def cpu_name() -> str:
     """Return the name of the CPU, as its maker writes it."""
     if (info := Path("/proc/cpuinfo")).exists():
-        return re.findall(r"model name\s*: (.*)", info.read_text())[0]
+        return str(re.findall(r"model name\s*: (.*)", info.read_text())[0])
     return platform.processor() or platform.machine()
 
 
