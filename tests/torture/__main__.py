@@ -3,11 +3,14 @@
 python -m tests.torture                   all of it: about two hours on two cores
 python -m tests.torture --share 0.05      a sample
 python -m tests.torture kill --only "stage train" --seed 7
+
+A suite that was interrupted goes on where it was, if code and seed are the same; cases that failed are tried again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -21,11 +24,13 @@ from random import Random
 from mnist_pipeline.core.files import write_text
 from mnist_pipeline.core.tables import between_marks, markdown_table, text_table
 from tests.conftest import ROOT
+from tests.repository import git
 from tests.torture.cases import FAULTS, Suite
 from tests.torture.worlds import Wrong
 
 PAGE = ROOT / "docs" / "reliability.md"
-OUTCOMES = ("harmless", "recovered", "silent", "lost", "traceback", "stuck")
+RIGHT = ("harmless", "recovered")
+OUTCOMES = (*RIGHT, "silent", "lost", "traceback", "stuck")
 
 
 def main() -> None:
@@ -47,8 +52,10 @@ def main() -> None:
         if args.number in (None, number)
     ]
     cases = Random(args.seed).sample(rows, round(args.share * len(rows)))
-    seconds = dict.fromkeys(FAULTS, 0.0)
-    outcomes: Counter[tuple[str, str]] = Counter()
+    journal = ROOT / ".scratch" / "torture" / f"{git(ROOT, 'rev-parse', 'HEAD')}-{args.seed}.jsonl"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    known = [json.loads(line) for line in journal.read_text("utf-8").splitlines()] if journal.exists() else []
+    ended = {tuple(case): (outcome, seconds) for case, outcome, seconds in known if outcome in RIGHT}
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
         suite = Suite(Path(name))
 
@@ -64,23 +71,26 @@ def main() -> None:
             except Exception:
                 outcome = "lost"
                 print(f"--- {case}, seed {args.seed}: {traceback.format_exc()}", flush=True)
-            seconds[fault] += time.monotonic() - started
-            outcomes[fault, outcome] += 1
-            done = sum(outcomes.values())
-            if done % 10 == 0:
-                print(f"{done} of {len(cases)} cases, {dict(outcomes)}", flush=True)
+            ended[case] = outcome, time.monotonic() - started
+            with journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([case, *ended[case]]) + "\n")
+            done = [ended[each][0] for each in cases if each in ended]
+            if len(done) % 10 == 0:
+                print(f"{len(done)} of {len(cases)} cases, {dict(Counter(done))}", flush=True)
 
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(run, cases))
+            list(pool.map(run, [case for case in cases if case not in ended]))
     table = [["fault", "cases", *OUTCOMES, "seconds a case"]]
     for fault in dict.fromkeys(case[0] for case in cases):
-        counts = [outcomes[fault, each] for each in OUTCOMES]
-        table.append([fault, *map(str, (sum(counts), *counts)), f"{seconds[fault] / sum(counts):.1f}"])
+        found = [ended[case] for case in cases if case[0] == fault]
+        counts = Counter(outcome for outcome, _ in found)
+        mean = sum(seconds for _, seconds in found) / len(found)
+        table.append([fault, *map(str, (len(found), *(counts[each] for each in OUTCOMES))), f"{mean:.1f}"])
     print(text_table(table))
     if args.write:
         content = f"Seed {args.seed}, {len(cases):,} cases:\n\n{markdown_table(table)}"
         write_text(PAGE, between_marks(PAGE.read_text("utf-8"), "torture", content))
-    sys.exit(any(outcomes[key] for key in outcomes if key[1] not in OUTCOMES[:2]))
+    sys.exit(any(ended[case][0] not in RIGHT for case in cases))
 
 
 if __name__ == "__main__":
