@@ -67,8 +67,8 @@ def main() -> None:
         args.confusion_figure: partial(draw_confusion, predictions, classes),
         args.loss_figure: partial(draw_loss, steps),
         args.reliability_figure: partial(draw_reliability, calibration),
-        args.record_figure: partial(draw_record, *record),
         args.augmentation_figure: partial(draw_augmentation, examples["originals"], examples["distorted"]),
+        args.record_figure: partial(draw_record, *record),
     })  # fmt: skip
     print(f"plot: figures are in {args.loss_figure.parent}")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -34,18 +32,24 @@ def draw_weights(weights: Mapping[str, NDArray[np.float32]], side: int) -> Figur
     strength = np.sqrt((pictures.astype(np.float64) ** 2).mean(axis=(1, 2)))
     chosen = pictures[np.argsort(-strength, kind="stable")[: ROWS * COLUMNS]]
     limit = float(np.quantile(np.abs(chosen), 0.995))
-    colours = ScalarMappable(Normalize(-limit, limit), cmap="PuOr")
-    rows = -(-len(chosen) // COLUMNS)
-    figure = new_figure(10, 0.6 + 0.7 * rows)
-    grid = figure.subplots(rows, COLUMNS).reshape(-1)
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, unit in zip(grid, chosen, strict=False):
-        axes.imshow(unit, cmap=colours.cmap, norm=colours.norm, interpolation="none")
-    figure.colorbar(colours, ax=list(grid), label="weight", shrink=0.8)
+    figure = new_figure(10, 0.6 + 0.7 * -(-len(chosen) // COLUMNS))
+    axes = figure.subplots()
+    axes.set_axis_off()
+    image = axes.imshow(_side_by_side(chosen), cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
+    figure.colorbar(image, label="weight", shrink=0.8)
     kind = "units" if pictures.shape[1] == side else "kernels"
     figure.suptitle(f"First-layer weights of {len(chosen)} of {len(pictures)} {kind}")
     return figure
+
+
+def _side_by_side(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One array with all pictures, (n, height, width), in rows, and nothing between them."""
+    number, height, width = pictures.shape
+    gap = -(-height // 9)
+    rows = np.full((-(-number // COLUMNS), height + gap, min(number, COLUMNS), width + gap), np.nan, np.float32)
+    for place, picture in enumerate(pictures):
+        rows[place // COLUMNS, :height, place % COLUMNS, :width] = picture
+    return rows.reshape(rows.shape[0] * rows.shape[1], -1)[:-gap, :-gap]
 
 
 def _as_pictures(weights: NDArray[np.float32], side: int) -> NDArray[np.float32] | None:
