@@ -60,6 +60,7 @@ def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
     return status, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_found_and_mended(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of outputs here and in the cache, of a file that git and DVC know, and of one that git alone knows."""
     assert doctor(capsys) == (0, "Outputs, DVC's cache and files of git are what they must be.\n")
@@ -81,6 +82,7 @@ def test_a_flipped_bit_is_found_and_mended(here: Path, capsys: pytest.CaptureFix
     assert doctor(capsys)[0] == 0
 
 
+@pytest.mark.slow
 def test_what_is_damaged_everywhere_is_removed_and_made_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (here / STEPS).read_bytes()
     for path in (cached(here, before), here / STEPS):

@@ -102,6 +102,7 @@ with joined_processes() as first:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bits_of_one(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
     """tests/test_processes.py compares the files of the stage."""
     params = make_params(SMALL | CNN | {"train.shards": 4, "train.augmentation.elastic_alpha": 8})
