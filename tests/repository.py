@@ -182,7 +182,7 @@ def make_quick_repository(folder: Path, made: list[Path] = []) -> Repository:  #
             ("code/stage.py", QUICK_STAGE),
             ("rows.txt", ROWS),
             (".dvc/config", "[core]\n    analytics = false\n"),
-            (".gitignore", ".scratch/\n"),
+            (".gitignore", ".scratch/\n.*.tmp\n"),
         ):
             (original / path).parent.mkdir(parents=True, exist_ok=True)
             (original / path).write_text(text, "utf-8")

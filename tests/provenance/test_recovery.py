@@ -64,6 +64,13 @@ def leave_stash(here: Path) -> None:
     git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
 
 
+def leave_two_stashes(here: Path) -> None:
+    """As another moment later, when DVC has stashed the experiment, too."""
+    leave_stash(here)
+    (here / "params.yaml").write_text("epochs: 4\n")
+    git(here, "stash", "-q", "-m", "dvc-exp:1:1:adam")
+
+
 def leave_merge(here: Path) -> None:
     """As a moment later, when DVC has them in a commit of its own."""
     leave_stash(here)
@@ -90,6 +97,7 @@ def leave_queued(here: Path) -> None:
         (leave_git_locks, "git refuses to work, since a kill left .*main.lock: it is removed", ""),
         (leave_head, "dvc exp run was killed, .*: branch and changes are restored", "M params.yaml"),
         (leave_stash, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
+        (leave_two_stashes, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
         (leave_merge, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
         (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),

@@ -6,11 +6,13 @@ import copy
 import json
 import os
 import tempfile
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from mnist_pipeline.cli import verify as command
@@ -101,6 +103,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     (repository.path / "metrics" / "test_details.json").write_text('{"accuracy": 0.5, "lost": 1, "fine": true}')
     repository.commit("A false claim")
     return repository
+
+
+def test_a_number_of_a_process_that_the_system_uses_again_keeps_no_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"mnist-verify-{os.getpid()}-abc"
+    folder.mkdir()
+    assert module.leftovers() == []
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: time.time() + 60)
+    assert module.leftovers() == [folder]
 
 
 def test_a_clone_is_run_and_compared_with_what_is_committed(

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the cases (default: all)")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--number", type=int, help="only this case of each row")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="at once (default: one a core)")
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}")
     args = parser.parse_args()
     rows = [
@@ -78,7 +79,7 @@ def main() -> None:
             if len(done) % 10 == 0:
                 print(f"{len(done)} of {len(cases)} cases, {dict(Counter(done))}", flush=True)
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(run, [case for case in cases if case not in ended]))
     table = [["fault", "cases", *OUTCOMES, "seconds a case"]]
     for fault in dict.fromkeys(case[0] for case in cases):

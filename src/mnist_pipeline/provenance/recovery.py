@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,9 @@ CLONES = Path(".scratch/workers")
 
 STASH, QUEUED = "refs/stash", "refs/exps/stash"
 MARKS = {name: f"refs/exps/exec/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE")}
+EXPERIMENT = "dvc-exp:"
+"""In the message of a stash that DVC makes of an experiment."""
+
 STASH_SECONDS = 10
 """DVC stashes the user's changes within so many seconds after it has locked the workspace."""
 
@@ -149,18 +153,19 @@ def restore(repository: Path, name: str) -> None:
 
 def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
     """Return what puts everything back after an experiment that was killed; None: there was none."""
-    times = "--format=%(refname) %(committerdate:unix)"
-    listed = git_lines(repository, "for-each-ref", times, STASH, QUEUED, *MARKS.values())
-    refs = {ref: int(time or 0) for ref, _, time in (line.partition(" ") for line in listed)}
-    changes = MARKS["MERGE"] if MARKS["MERGE"] in refs else None
+    refs = git_lines(repository, "for-each-ref", "--format=%(refname)", QUEUED, *MARKS.values())
     locked = "workspace" in (_holders(lock) or ())
-    if locked and 0 <= refs.get(STASH, 0) - int(lock.stat().st_mtime) <= STASH_SECONDS:
-        changes = STASH
-    branch = _left_branch(repository, marked=locked or bool({QUEUED, MARKS["BASELINE"]} & refs.keys()))
-    if not branch and QUEUED not in refs and changes != STASH:
+    stashed = [line.partition(" ") for line in git_lines(repository, "stash", "list", "--format=%ct %s")]
+    latest = int(lock.stat().st_mtime) + STASH_SECONDS if locked else 0
+    aside = [subject for time, _, subject in stashed if latest - STASH_SECONDS <= int(time) <= latest]
+    changes = STASH if aside else MARKS["MERGE"] if MARKS["MERGE"] in refs else None
+    branch = _left_branch(repository, marked=locked or bool({QUEUED, MARKS["BASELINE"]} & set(refs)))
+    if not branch and QUEUED not in refs and not aside:
         return None
 
     def put_back() -> None:
+        for _ in takewhile(lambda subject: EXPERIMENT in subject, aside[:-1]):  # which lies upon the user's changes
+            run_git(repository, "stash", "drop", "--quiet")
         if changes is not None:
             _bring_back(repository, changes)
         if branch is not None:

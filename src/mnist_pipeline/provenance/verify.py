@@ -10,9 +10,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import psutil
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.files import is_running
@@ -139,7 +142,14 @@ def leftovers() -> list[Path]:
     """List the temporary folders of calls that were killed."""
     folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*")
     numbers = ((folder, folder.name.removeprefix(PREFIX).partition("-")[0]) for folder in folders)
-    return [folder for folder, number in numbers if number.isdecimal() and not is_running(int(number))]
+    return [folder for folder, number in numbers if number.isdecimal() and not _made(int(number), folder)]
+
+
+def _made(process: int, folder: Path) -> bool:
+    """Whether a process runs, and has done so since before a folder was made: the system uses numbers again."""
+    with suppress(OSError, psutil.NoSuchProcess):
+        return is_running(process) and psutil.Process(process).create_time() <= folder.stat().st_ctime
+    return False
 
 
 def compare_locks(expected: dict[str, Any], got: dict[str, Any]) -> Iterator[FileCheck]:
