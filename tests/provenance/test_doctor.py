@@ -99,6 +99,20 @@ def test_what_is_damaged_everywhere_is_removed_and_made_again(here: Path, capsys
     assert git(here, "status", "--porcelain") == ""
 
 
+def test_a_damaged_file_of_the_run_cache_is_removed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """DVC would refuse to run the stage, or take another result for that of the run."""
+    entries = sorted((here / ".dvc" / "cache" / "runs").glob("*/*/*"))
+    for entry, byte in zip(entries, ("\xff", "1"), strict=False):
+        text = entry.read_text()
+        entry.chmod(0o644)
+        entry.write_text(text.replace("md5: ", f"md5: {byte}", 1), "latin-1")
+    status, printed = doctor(capsys, "--fix")
+    assert status == 0
+    assert all(f"{entry} is damaged" in printed for entry in entries[:2])
+    assert sorted((here / ".dvc" / "cache" / "runs").glob("*/*/*")) == entries[2:]
+    assert doctor(capsys)[0] == 0
+
+
 def test_what_the_user_edited_is_named_and_left(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (STEPS, METRICS):
         (here / path).write_text("edited")

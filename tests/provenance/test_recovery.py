@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
@@ -56,19 +57,30 @@ def leave_head(here: Path) -> None:
     git(here, "add", "params.yaml")
 
 
+def stash_as_dvc(here: Path, message: str | None = None) -> None:
+    pygit2.Repository(here).stash(pygit2.Signature("A", "a@example.org"), message)
+
+
 def leave_stash(here: Path) -> None:
     """As before an experiment, while the user's changes are set aside."""
     write_holder(here)
     (here / "notes.txt").write_text("new\n")
-    git(here, "stash", "-q")
+    stash_as_dvc(here)
     git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
+
+
+def leave_stash_freed(here: Path) -> None:
+    """As after a full disk, of which DVC said that there is no space."""
+    leave_stash(here)
+    git(here, "checkout", "-q", "main")
+    (here / ".dvc" / "tmp" / "exps" / "rwlock").write_text('{"read": {}}')
 
 
 def leave_two_stashes(here: Path) -> None:
     """As another moment later, when DVC has stashed the experiment, too."""
     leave_stash(here)
     (here / "params.yaml").write_text("epochs: 4\n")
-    git(here, "stash", "-q", "-m", "dvc-exp:1:1:adam")
+    stash_as_dvc(here, "dvc-exp:1:1:adam")
 
 
 def leave_merge(here: Path) -> None:
@@ -95,13 +107,14 @@ def leave_queued(here: Path) -> None:
     [
         (empty_lock, "is left from a kill, and may stop dvc: it is removed", ""),
         (leave_git_locks, "git refuses to work, since a kill left .*main.lock: it is removed", ""),
-        (leave_head, "dvc exp run was killed, .*: branch and changes are restored", "M params.yaml"),
-        (leave_stash, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
-        (leave_two_stashes, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
-        (leave_merge, "dvc exp run was killed, .*: branch and changes are restored", "M notes.txt"),
+        (leave_head, "dvc exp run was killed or failed .*: branch and changes are restored", "M params.yaml"),
+        (leave_stash, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_stash_freed, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_two_stashes, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_merge, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
         (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
-        (leave_queued, "dvc exp run was killed, .*: branch and changes are restored", ""),
+        (leave_queued, "dvc exp run was killed or failed .*: branch and changes are restored", ""),
     ],
 )
 def test_what_a_kill_left_is_mended(here: Path, leave: Callable[[Path], None], problem: str, status: str) -> None:
@@ -114,12 +127,15 @@ def test_what_a_kill_left_is_mended(here: Path, leave: Callable[[Path], None], p
     assert mend(here) == []
 
 
-def test_what_the_user_stashed_and_checked_out_stays(here: Path) -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_what_the_user_stashed_and_checked_out_stays(here: Path, own: bool) -> None:
+    """With git's own stash, or long before the experiment with that of a program that uses the library of DVC."""
     (here / "notes.txt").write_text("new\n")
-    git(here, "stash", "-q")
+    (git(here, "stash", "-q") if own else stash_as_dvc(here))
     write_holder(here)
-    lock = here / ".dvc" / "tmp" / "exps" / "rwlock"
-    os.utime(lock, (time.time() + 100, time.time() + 100))  # the experiment came later
+    if not own:
+        lock = here / ".dvc" / "tmp" / "exps" / "rwlock"
+        os.utime(lock, (time.time() + 100, time.time() + 100))  # the experiment came later
     git(here, "commit", "-q", "--allow-empty", "-m", "later")
     git(here, "checkout", "-q", git(here, "rev-parse", "main~1"))
     mend(here)

@@ -140,8 +140,17 @@ def run_program(name: str, main: Callable[[], None], after_interrupt: str = "") 
         sys.exit(1)
     except (PipelineError, OSError) as error:
         sys.exit(f"{name}: {error}")
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
+        if not _is_interrupt(error):
+            raise
         print(f"\n{name}: interrupted" + (f"; {after_interrupt}" if after_interrupt else ""), file=sys.stderr)
         sys.exit(INTERRUPTED)
     finally:
         gc.freeze()  # nothing is left for the last one
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an exception is Ctrl-C, or comes from it: a library that is being loaded gives an ImportError instead."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

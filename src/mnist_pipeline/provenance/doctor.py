@@ -5,15 +5,19 @@ Neither DVC nor git looks at the content of a file whose size and time are as th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import atomic_write, md5_of
-from mnist_pipeline.provenance.dvc import cached_file, outputs_of, parse_lock, run_dvc
+from mnist_pipeline.core.yaml import parse_yaml
+from mnist_pipeline.provenance.dvc import cache_folder, cached_file, outputs_of, parse_lock, run_dvc
 from mnist_pipeline.provenance.git import changed_files, file_hashes, index_hashes
 from mnist_pipeline.provenance.paths import LOCK
 from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, Finding, at_work, restore
@@ -24,7 +28,7 @@ CHECKPOINT_DAYS = 30
 
 
 def examine(repository: Path) -> Iterator[Finding]:
-    """Find damage; reads every output, its copy in DVC's cache, and every file of git."""
+    """Find damage; reads every output, its copy in DVC's cache, DVC's run cache, and every file of git."""
     status = json.loads(run_dvc(repository, "data", "status", "--json"))
     changed = {*status.get("uncommitted", {}).get("modified", []), *changed_files(repository)}
     lock = repository / LOCK
@@ -34,6 +38,7 @@ def examine(repository: Path) -> Iterator[Finding]:
     if missing := [path for path in outs if not (repository / path).exists()]:
         problem = f"{len(missing)} outputs are missing, such as {missing[0]}"
         yield Finding(problem, "dvc checkout, dvc pull or dvc repro brings them")
+    yield from _run_cache(cache_folder(repository))
     yield from _files_of_git(repository, changed)
     yield from _left_lying(repository)
 
@@ -60,6 +65,28 @@ def _replace(file: Path, cached: Path) -> None:
     file.unlink()
     if cached.exists():  # and whole, or it would have been removed
         _copy(cached, file)
+
+
+def _run_cache(folder: Path) -> Iterator[Finding]:
+    """Find files of DVC's run cache that are not what their name says.
+
+    It is the SHA-256 of the content as JSON, without sizes and numbers of files (``dvc.stage.cache``).
+    """
+    for file in folder.glob("runs/*/*/*"):
+        try:
+            text = json.dumps(_without_sizes(parse_yaml(file.read_bytes(), str(file))), sort_keys=True)
+        except (PipelineError, TypeError):
+            text = ""
+        if hashlib.sha256(text.encode()).hexdigest() != file.name:
+            yield Finding(f"{file} is damaged: DVC takes results of earlier runs from it", "it is removed", file.unlink)
+
+
+def _without_sizes(content: Any) -> Any:
+    if isinstance(content, list):
+        return [_without_sizes(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    return {key: _without_sizes(each) for key, each in content.items() if key not in ("size", "nfiles")}
 
 
 def _files_of_git(repository: Path, changed: set[str]) -> Iterator[Finding]:

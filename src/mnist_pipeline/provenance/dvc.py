@@ -128,14 +128,14 @@ def with_upstream(stages: Mapping[str, Any], names: Iterable[str]) -> dict[str, 
 
 
 @cache
-def _cache_folder(repository: Path) -> Path:
-    """Return the folder of DVC's cache, whose layout DVC documents: files/md5/xx/yyyy..."""
-    return repository / run_dvc(repository, "cache", "dir").strip() / "files" / "md5"
+def cache_folder(repository: Path) -> Path:
+    """Return the folder of DVC's cache."""
+    return repository / run_dvc(repository, "cache", "dir").strip()
 
 
 def cached_file(repository: Path, md5: str) -> Path:
-    """Return where DVC's cache has a file with this hash, if it has it."""
-    return _cache_folder(repository) / md5[:2] / md5[2:]
+    """Return where DVC's cache has a file with this hash, if it has it; DVC documents the layout."""
+    return cache_folder(repository) / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def checked(cached: Path) -> Path:

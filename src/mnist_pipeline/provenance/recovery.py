@@ -38,7 +38,7 @@ EXPERIMENT = "dvc-exp:"
 """In the message of a stash that DVC makes of an experiment."""
 
 STASH_SECONDS = 10
-"""DVC stashes the user's changes within so many seconds after it has locked the workspace."""
+"""DVC stashes the user's changes within so many seconds of when it locks the workspace, or frees it after an error."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
             yield Finding(f"git refuses to work, since a kill left {file}", "it is removed", file.unlink)
     locks = [repository / DVC_FILES / name for name in ("rwlock", "exps/rwlock")]
     if stop := _experiment(repository, locks[1]):
-        problem = "dvc exp run was killed, while git was on no branch, or had your changes in a stash"
+        problem = "dvc exp run was killed or failed while git was on no branch, or had your changes in a stash"
         yield Finding(problem, "branch and changes are restored", stop)
     for lock in locks:
         if lock.exists() and _holders(lock) != []:  # DVC waits for a holder until it was reaped
@@ -155,9 +155,7 @@ def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
     """Return what puts everything back after an experiment that was killed; None: there was none."""
     refs = git_lines(repository, "for-each-ref", "--format=%(refname)", QUEUED, *MARKS.values())
     locked = "workspace" in (_holders(lock) or ())
-    stashed = [line.partition(" ") for line in git_lines(repository, "stash", "list", "--format=%ct %s")]
-    latest = int(lock.stat().st_mtime) + STASH_SECONDS if locked else 0
-    aside = [subject for time, _, subject in stashed if latest - STASH_SECONDS <= int(time) <= latest]
+    aside = _put_aside(repository, lock)
     changes = STASH if aside else MARKS["MERGE"] if MARKS["MERGE"] in refs else None
     branch = _left_branch(repository, marked=locked or bool({QUEUED, MARKS["BASELINE"]} & set(refs)))
     if not branch and QUEUED not in refs and not aside:
@@ -175,6 +173,20 @@ def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
             run_git(repository, "update-ref", "-d", ref)
 
     return put_back
+
+
+def _put_aside(repository: Path, lock: Path) -> list[str]:
+    """Return the messages of what DVC stashed when it last locked the workspace, the latest first."""
+    if not lock.exists():
+        return []
+    found = []
+    for line in git_lines(repository, "stash", "list", "--format=%H %ct %s"):
+        commit, time, subject = line.split(" ", 2)
+        near = abs(int(time) - int(lock.stat().st_mtime)) <= STASH_SECONDS
+        # libgit2, which DVC uses, ends the message with a line break, and git does not: it is not of the user's git.
+        if near and run_git(repository, "cat-file", "commit", commit).endswith(b"\n"):
+            found.append(subject)
+    return found
 
 
 def _left_branch(repository: Path, *, marked: bool) -> str | None:
