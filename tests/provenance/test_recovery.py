@@ -90,6 +90,11 @@ def leave_merge(here: Path) -> None:
     git(here, "stash", "drop", "-q")
 
 
+def leave_empty_run(here: Path) -> None:
+    """As before DVC writes a result into its run cache."""
+    (here / ".dvc" / "cache" / "runs" / "ab" / "abc").mkdir(parents=True)
+
+
 def cut_lock(here: Path) -> None:
     (here / "dvc.lock").write_text(LOCK[:-8])
 
@@ -112,6 +117,7 @@ def leave_queued(here: Path) -> None:
         (leave_stash_freed, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_two_stashes, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_merge, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_empty_run, "dvc stops at .*/ab/abc, which is empty: it is removed", ""),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
         (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
         (leave_queued, "dvc exp run was killed or failed .*: branch and changes are restored", ""),

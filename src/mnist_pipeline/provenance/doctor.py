@@ -9,7 +9,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,10 @@ CHECKPOINT_DAYS = 30
 
 def examine(repository: Path) -> Iterator[Finding]:
     """Find damage; reads every output, its copy in DVC's cache, DVC's run cache, and every file of git."""
-    status = json.loads(run_dvc(repository, "data", "status", "--json"))
-    changed = {*status.get("uncommitted", {}).get("modified", []), *changed_files(repository)}
+    changed = changed_files(repository)
     lock = repository / LOCK
     outs = outputs_of(parse_lock(lock.read_bytes(), LOCK)) if lock.exists() else {}
-    for path, md5 in outs.items():
-        yield from _output(path, repository / path, cached_file(repository, md5), md5, noticed=path in changed)
+    yield from _outputs(repository, outs)
     if missing := [path for path in outs if not (repository / path).exists()]:
         problem = f"{len(missing)} outputs are missing, such as {missing[0]}"
         yield Finding(problem, "dvc checkout, dvc pull or dvc repro brings them")
@@ -43,17 +42,30 @@ def examine(repository: Path) -> Iterator[Finding]:
     yield from _left_lying(repository)
 
 
-def _output(path: str, file: Path, cached: Path, md5: str, *, noticed: bool) -> Iterator[Finding]:
-    """Compare an output and its copy in DVC's cache with the hash in dvc.lock."""
-    found = md5_of(file) if file.is_file() else md5
-    if cached.exists() and md5_of(cached) != md5:
-        fix = partial(_copy, file, cached) if file.is_file() and found == md5 else cached.unlink
-        yield Finding(f"{path} is damaged in DVC's cache: {cached}", "it is replaced from here, or removed", fix)
-    if found != md5 and noticed:
-        yield Finding(f"{path} is not what {LOCK} says", "dvc repro makes it again, or mnist reset goes back")
-    elif found != md5:
-        fix = partial(_replace, file, cached)
-        yield Finding(f"{path} is damaged", "DVC's cache replaces it, or it is removed: run dvc repro", fix)
+def _outputs(repository: Path, outs: Mapping[str, str]) -> Iterator[Finding]:
+    """Compare outputs and their copies in DVC's cache with the hashes in dvc.lock."""
+    others = []
+    for path, md5 in outs.items():
+        file, cached = repository / path, cached_file(repository, md5)
+        other = file.is_file() and md5_of(file) != md5
+        if cached.exists() and md5_of(cached) != md5:
+            fix = partial(_copy, file, cached) if file.is_file() and not other else cached.unlink
+            yield Finding(f"{path} is damaged in DVC's cache: {cached}", "it is replaced from here, or removed", fix)
+        others += [path] * other
+    edited = _edited(repository) if others else set()  # by DVC, which removes what it finds damaged in its cache
+    for path in others:
+        if path in edited:
+            yield Finding(f"{path} is not what {LOCK} says", "dvc repro makes it again, or mnist reset goes back")
+        else:
+            fix = partial(_replace, repository / path, cached_file(repository, outs[path]))
+            yield Finding(f"{path} is damaged", "DVC's cache replaces it, or it is removed: run dvc repro", fix)
+
+
+def _edited(repository: Path) -> set[str]:
+    """Return the outputs that DVC knows to be others: they were written after it had noted their times."""
+    stages = json.loads(run_dvc(repository, "status", "--json")).values()
+    changes = [each for stage in stages for each in stage if isinstance(each, dict)]
+    return {path for each in changes for path, how in each.get("changed outs", {}).items() if how == "modified"}
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -78,7 +90,14 @@ def _run_cache(folder: Path) -> Iterator[Finding]:
         except (PipelineError, TypeError):
             text = ""
         if hashlib.sha256(text.encode()).hexdigest() != file.name:
-            yield Finding(f"{file} is damaged: DVC takes results of earlier runs from it", "it is removed", file.unlink)
+            problem = f"{file} is damaged: DVC takes results of earlier runs from it"
+            yield Finding(problem, "it is removed", partial(_remove, file))
+
+
+def _remove(file: Path) -> None:
+    file.unlink()
+    with suppress(OSError):  # DVC stops at an empty folder
+        file.parent.rmdir()
 
 
 def _without_sizes(content: Any) -> Any:
@@ -89,7 +108,7 @@ def _without_sizes(content: Any) -> Any:
     return {key: _without_sizes(each) for key, each in content.items() if key not in ("size", "nfiles")}
 
 
-def _files_of_git(repository: Path, changed: set[str]) -> Iterator[Finding]:
+def _files_of_git(repository: Path, changed: list[str]) -> Iterator[Finding]:
     """Find files with other content than git's, where git sees no change."""
     staged = index_hashes(repository)
     for path, content in file_hashes(repository, [each for each in staged if each not in changed]).items():

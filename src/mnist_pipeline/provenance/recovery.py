@@ -119,6 +119,9 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
     for lock in locks:
         if lock.exists() and _holders(lock) != []:  # DVC waits for a holder until it was reaped
             yield Finding(f"{lock} is left from a kill, and may stop dvc", "it is removed", lock.unlink)
+    for folder in (repository / ".dvc" / "cache" / "runs").glob("*/*"):
+        if not any(folder.iterdir()):
+            yield Finding(f"dvc stops at {folder}, which is empty", "it is removed", folder.rmdir)
     for name, is_whole in ((PARAMS, bytes.strip), (LOCK, _is_lock)):
         file = repository / name
         if file.exists() and not is_whole(file.read_bytes()):
