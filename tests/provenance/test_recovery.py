@@ -34,9 +34,9 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_holder(here: Path) -> None:
-    """DVC's lock of the workspace, held by a process that has ended."""
-    held = {"write": {"workspace": {"pid": 2**22 - 1, "cmd": "dvc exp run"}}}
+def write_holder(here: Path, what: str = "workspace") -> None:
+    """DVC's lock of something, held by a process that has ended."""
+    held = {"write": {what: {"pid": 2**22 - 1, "cmd": "dvc exp run"}}}
     (here / ".dvc" / "tmp" / "exps" / "rwlock").write_text(json.dumps(held))
 
 
@@ -76,6 +76,12 @@ def leave_stash_freed(here: Path) -> None:
     (here / ".dvc" / "tmp" / "exps" / "rwlock").write_text('{"read": {}}')
 
 
+def leave_half_restored(here: Path) -> None:
+    """As at its end, in the middle of writing the file again."""
+    leave_stash(here)
+    (here / "notes.txt").write_text("ne")
+
+
 def leave_two_stashes(here: Path) -> None:
     """As another moment later, when DVC has stashed the experiment, too."""
     leave_stash(here)
@@ -88,6 +94,13 @@ def leave_merge(here: Path) -> None:
     leave_stash(here)
     git(here, "update-ref", "refs/exps/exec/EXEC_MERGE", "refs/stash")
     git(here, "stash", "drop", "-q")
+
+
+def leave_before_detached(here: Path) -> None:
+    """As in the moment between: files are those of the commit, and git is still on its branch."""
+    leave_merge(here)
+    git(here, "checkout", "-q", "main")
+    write_holder(here, "refs/exps/exec")
 
 
 def leave_empty_run(here: Path) -> None:
@@ -115,8 +128,10 @@ def leave_queued(here: Path) -> None:
         (leave_head, "dvc exp run was killed or failed .*: branch and changes are restored", "M params.yaml"),
         (leave_stash, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_stash_freed, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_half_restored, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_two_stashes, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_merge, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_before_detached, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_empty_run, "dvc stops at .*/ab/abc, which is empty: it is removed", ""),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
         (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
@@ -130,7 +145,19 @@ def test_what_a_kill_left_is_mended(here: Path, leave: Callable[[Path], None], p
     assert git(here, "symbolic-ref", "HEAD") == "refs/heads/main"
     assert git(here, "status", "--porcelain").strip() == status
     assert git(here, "for-each-ref", "refs/stash", "refs/exps") == ""
+    assert (here / "notes.txt").read_text() in ("old\n", "new\n")
     assert mend(here) == []
+
+
+@pytest.mark.parametrize("message", ["dvc: commit experiment 0123", "A preset"])
+def test_after_a_kill_at_its_end_the_results_of_an_experiment_stay_in_the_workspace(here: Path, message: str) -> None:
+    git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
+    (here / "params.yaml").write_text("epochs: 4\n")
+    git(here, "commit", "-q", "-a", "-m", message)
+    git(here, "update-ref", "refs/exps/01/23/quick", "HEAD")
+    assert len(mend(here)) == 1
+    assert git(here, "symbolic-ref", "HEAD") == "refs/heads/main"
+    assert git(here, "status", "--porcelain").strip() == "M params.yaml"
 
 
 @pytest.mark.parametrize("own", [True, False])

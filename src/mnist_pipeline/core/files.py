@@ -9,7 +9,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,18 +50,21 @@ def _remove_leftovers(path: Path) -> None:
     """Remove temporary files for ``path`` whose process was killed."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = leftover.suffixes[-2].removeprefix(".")
-        if process.isdigit() and not is_running(int(process)):
+        if process.isdigit() and not is_owner(int(process), leftover):
             leftover.unlink(missing_ok=True)
 
 
-def is_running(process: int) -> bool:
-    """Whether a process with this number runs; one that ended and was not yet reaped does not."""
+def is_owner(process: int, path: Path) -> bool:
+    """Whether a process with this number runs, and has done so since before a file or folder was last changed.
+
+    One that is younger has a number that the system uses again; one that ended and was not yet reaped does not run.
+    """
     import psutil  # where it is needed: 20 ms
 
-    try:
-        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    with suppress(OSError, psutil.NoSuchProcess):
+        found = psutil.Process(process)
+        return bool(found.status() != psutil.STATUS_ZOMBIE and found.create_time() <= path.stat().st_ctime)
+    return False
 
 
 def write_text(path: Path, text: str) -> None:

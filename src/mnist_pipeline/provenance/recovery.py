@@ -22,7 +22,7 @@ import psutil
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.provenance.dvc import parse_lock
-from mnist_pipeline.provenance.git import git_lines, run_git
+from mnist_pipeline.provenance.git import git_lines, read_file, run_git
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
 DVC_FILES = ".dvc/tmp"
@@ -33,7 +33,8 @@ CLONES = Path(".scratch/workers")
 """The clones in which runs of ladders and sweeps work: repositories of their own."""
 
 STASH, QUEUED = "refs/stash", "refs/exps/stash"
-MARKS = {name: f"refs/exps/exec/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE")}
+EXECUTION = "refs/exps/exec"
+MARKS = {name: f"{EXECUTION}/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE")}
 EXPERIMENT = "dvc-exp:"
 """In the message of a stash that DVC makes of an experiment."""
 
@@ -157,11 +158,13 @@ def restore(repository: Path, name: str) -> None:
 def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
     """Return what puts everything back after an experiment that was killed; None: there was none."""
     refs = git_lines(repository, "for-each-ref", "--format=%(refname)", QUEUED, *MARKS.values())
-    locked = "workspace" in (_holders(lock) or ())
+    held = _holders(lock) or ()
+    locked = "workspace" in held
     aside = _put_aside(repository, lock)
     changes = STASH if aside else MARKS["MERGE"] if MARKS["MERGE"] in refs else None
     branch = _left_branch(repository, marked=locked or bool({QUEUED, MARKS["BASELINE"]} & set(refs)))
-    if not branch and QUEUED not in refs and not aside:
+    about_to_leave = MARKS["MERGE"] in refs and EXECUTION in held  # the branch; files are already without changes
+    if not branch and QUEUED not in refs and not aside and not about_to_leave:
         return None
 
     def put_back() -> None:
@@ -201,7 +204,10 @@ def _left_branch(repository: Path, *, marked: bool) -> str | None:
         if marked and (found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words)):
             branch = git_lines(repository, "for-each-ref", "--format=%(objectname)", f"refs/heads/{found[1]}")
             return found[1] if branch == [commit] else None
-        if not words.startswith("commit: dvc: commit experiment"):
+        is_experiment = words.startswith("commit: dvc: commit experiment") or (  # or has a message of its own
+            words.startswith("commit: ") and git_lines(repository, "for-each-ref", f"--points-at={commit}", "refs/exps")
+        )
+        if not is_experiment:
             return None
         marked = True
     return None
@@ -214,7 +220,16 @@ def _bring_back(repository: Path, ref: str) -> None:
     if not names:
         return
     changed, other = (set(compare(commit, "--", *names)) for commit in (f"{ref}^1", ref))
-    if lost := sorted(other - changed):
+    lost = [name for name in other if name not in changed or _is_part(repository, ref, name)]
+    if lost:
         run_git(repository, "restore", f"--source={ref}", "--worktree", "--", *lost)
-    if ref == STASH and not other & changed - {PARAMS}:  # what was edited since stays, and the stash, too
+    if ref == STASH and not other - {*lost, PARAMS}:  # what was edited since stays, and the stash, too
         run_git(repository, "stash", "drop", "--quiet")
+
+
+def _is_part(repository: Path, ref: str, name: str) -> bool:
+    """Whether a file is the beginning of what a commit has, as after a kill in the middle of writing it."""
+    file = repository / name
+    with suppress(RevisionError, OSError):  # a folder, or the commit has none
+        return read_file(repository, ref, name).startswith(file.read_bytes() if file.exists() else b"")
+    return False

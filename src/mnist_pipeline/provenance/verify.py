@@ -10,15 +10,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from mnist_pipeline.core.errors import PipelineError, RevisionError
-from mnist_pipeline.core.files import is_running
+from mnist_pipeline.core.files import is_owner
 from mnist_pipeline.core.hardware import describe_machine, differences, supports_portable
 from mnist_pipeline.core.yaml import flatten
 from mnist_pipeline.provenance.dvc import hashes_of, parse_lock, stages_of, watch_dvc, with_upstream
@@ -142,14 +139,7 @@ def leftovers() -> list[Path]:
     """List the temporary folders of calls that were killed."""
     folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*")
     numbers = ((folder, folder.name.removeprefix(PREFIX).partition("-")[0]) for folder in folders)
-    return [folder for folder, number in numbers if number.isdecimal() and not _made(int(number), folder)]
-
-
-def _made(process: int, folder: Path) -> bool:
-    """Whether a process runs, and has done so since before a folder was made: the system uses numbers again."""
-    with suppress(OSError, psutil.NoSuchProcess):
-        return is_running(process) and psutil.Process(process).create_time() <= folder.stat().st_ctime
-    return False
+    return [folder for folder, number in numbers if number.isdecimal() and not is_owner(int(number), folder)]
 
 
 def compare_locks(expected: dict[str, Any], got: dict[str, Any]) -> Iterator[FileCheck]:
