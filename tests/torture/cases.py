@@ -210,7 +210,7 @@ class Suite:
                 with suppress(psutil.Error):
                     each.send_signal(number)
             status, _ = world.ended(process, row.command)
-            # DVC takes a process that nobody has reaped for one that holds its lock; and what was not hit ends by itself.
+            # DVC takes a process that nobody has reaped for one that holds its lock; what was not hit ends by itself.
             psutil.wait_procs([*hit, *world.processes()], timeout=STUCK_SECONDS)
             self.recover(world, row, random)
         return status != 0
