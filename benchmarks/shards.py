@@ -56,7 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "batches of 64, 1 shard": {"train.batch_size": 64, "optimizers.sgd.learning_rate": 0.1, "train.shards": 1},
     **{f"batches of 128, {number} shards": {"train.shards": number} for number in (1, 2, 4)},
 }
-"""The settings of the presets, and larger batches by number of shards."""
+"""Batches of 64 in one shard, and larger ones by number of shards."""
 
 SEEDS = 5
 HELD_OUT, SPLIT = 20_000, 12345

@@ -113,7 +113,10 @@ def test_a_damaged_file_of_the_run_cache_is_removed(here: Path, capsys: pytest.C
     assert doctor(capsys)[0] == 0
 
 
-def test_what_the_user_edited_is_named_and_left(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("in_cache", [True, False])
+def test_what_the_user_edited_is_named_and_left(here: Path, capsys: pytest.CaptureFixture[str], in_cache: bool) -> None:
+    if not in_cache:
+        cached(here, (here / STEPS).read_bytes()).unlink()
     for path in (STEPS, METRICS):
         (here / path).write_text("edited")
     status, printed = doctor(capsys, "--fix")

@@ -10,6 +10,7 @@ A suite that was interrupted goes on where it was, if code and seed are the same
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -53,7 +54,8 @@ def main() -> None:
         if args.number in (None, number)
     ]
     cases = Random(args.seed).sample(rows, round(args.share * len(rows)))
-    journal = ROOT / ".scratch" / "torture" / f"{git(ROOT, 'rev-parse', 'HEAD')}-{args.seed}.jsonl"
+    code = f"{git(ROOT, 'rev-parse', 'HEAD')} {git(ROOT, 'diff', 'HEAD')}"
+    journal = ROOT / ".scratch" / "torture" / f"{hashlib.sha256(code.encode()).hexdigest()[:16]}-{args.seed}.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     known = [json.loads(line) for line in journal.read_text("utf-8").splitlines()] if journal.exists() else []
     ended = {tuple(case): (outcome, seconds) for case, outcome, seconds in known if outcome in RIGHT}

@@ -63,9 +63,13 @@ def _outputs(repository: Path, outs: Mapping[str, str]) -> Iterator[Finding]:
 
 def _edited(repository: Path) -> set[str]:
     """Return the outputs that DVC knows to be others: they were written after it had noted their times."""
-    stages = json.loads(run_dvc(repository, "status", "--json")).values()
-    changes = [each for stage in stages for each in stage if isinstance(each, dict)]
-    return {path for each in changes for path, how in each.get("changed outs", {}).items() if how == "modified"}
+    # Of an output that its cache lacks, `dvc status` says no more than that; `dvc data status` knows no output of git.
+    edited = set(json.loads(run_dvc(repository, "data", "status", "--json")).get("uncommitted", {}).get("modified", []))
+    for stage in json.loads(run_dvc(repository, "status", "--json")).values():
+        for change in stage:
+            outs = change.get("changed outs", {}) if isinstance(change, dict) else {}
+            edited |= {path for path, how in outs.items() if how == "modified"}
+    return edited
 
 
 def _copy(source: Path, target: Path) -> None:
