@@ -23,7 +23,7 @@ test: $(READY) ## Run the tests: offline, on synthetic data
 
 .PHONY: test-slow
 test-slow: $(READY) ## Run the checks that take minutes
-	$(RUN) pytest -n 0 -m slow
+	$(RUN) pytest -n 0 -m slow -vv --durations=10 # named as they run: each takes up to minutes
 
 .PHONY: torture
 torture: $(READY) ## Run every command under kills, full disks, flipped bits and more, into docs/reliability.md (takes two hours)

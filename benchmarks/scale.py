@@ -38,6 +38,12 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "scale-out.md"
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 PORT = 18786
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+}
+"""As docs/scale-out.md recommends."""
 
 PRETENCE = """
 import json, subprocess, sys
@@ -89,7 +95,7 @@ def make_world(folder: Path, seeds: int, *, pretence: bool = False) -> Path:
 @contextmanager
 def cluster(folder: Path, processes: int, threads: int = 1, seconds: float = 0.0) -> Iterator[str]:
     """A scheduler and workers on the loopback address; the address of the scheduler."""
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "STUB_SECONDS": str(seconds)}
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "STUB_SECONDS": str(seconds)} | QUIET
     address = f"tcp://127.0.0.1:{PORT}"
     words = {
         "scheduler": f"dask scheduler --host 127.0.0.1 --port {PORT} --no-dashboard",

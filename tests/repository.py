@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,10 @@ from tests.conftest import DATA_FILES, PARAMS, ROOT, synthetic_dataset, write_cs
 
 COPIED_FOLDERS = ("stages", "src", ".dvc/plots")
 COPIED_FILES = ("dvc.yaml", "requirements.lock", ".dvc/config", ".dvc/plots.html", ".dvcignore", ".gitignore")
+
+
+LONGEST_SECONDS = 900
+"""A command that takes longer hangs."""
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -41,17 +46,24 @@ class Repository:
     @property
     def environment(self) -> dict[str, str]:
         """This process's, with this Python's commands first and no settings of the user's or of tests/conftest.py."""
-        others = ("GIT_", "DVC_", *PORTABLE_ENVIRONMENT)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        unset = ("GIT_", "DVC_", *PORTABLE_ENVIRONMENT)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
         names = [f"GIT_{role}_{what}" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
         path = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        return environment | dict.fromkeys(names, "test@localhost") | {"PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
+        others = {"PATH": path, "GIT_CONFIG_GLOBAL": os.devnull, "PYTHONFAULTHANDLER": "1"}
+        return environment | dict.fromkeys(names, "test@localhost") | others
 
     def run(self, command: str) -> str:
         """Run a command line, which must succeed; its standard output."""
-        ran = subprocess.run(command, shell=True, capture_output=True, check=False, **self._options)
-        assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
-        return str(ran.stdout)
+        pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, shell=True, start_new_session=True, **pipes, **self._options) as process:
+            try:
+                printed, errors = process.communicate(timeout=LONGEST_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGABRT)  # each Python says where it is: PYTHONFAULTHANDLER
+                printed, errors = process.communicate()
+        assert process.returncode == 0, f"{command}\n{printed}\n{errors}"
+        return str(printed)
 
     def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let this process run commands here."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.repository import Repository, git, make_repository
+from tests.repository import LONGEST_SECONDS, Repository, git, make_repository
 
 NOT_RUN = re.compile(
     "make |mnist ladder|mnist compare ('?default|a,b)|mnist predict"  # .ci/run or a test of the command runs them
@@ -53,6 +53,8 @@ def test_commands_of_a_page_run_one_after_the_other(original: Repository, tmp_pa
             repository.commit("A remote")
             repository.run("git push -q origin main")
         if command.startswith("dvc queue start"):
+            end = time.monotonic() + LONGEST_SECONDS
             while re.search("Running|Queued", states := repository.run("dvc queue status")):
+                assert time.monotonic() < end, states
                 time.sleep(1)
             assert "Failed" not in states

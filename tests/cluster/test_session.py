@@ -61,9 +61,15 @@ def scheduler() -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("many", [1, 16], ids=["data while a run goes on", "data at the end"])
 def test_a_ladder_on_workers_is_published_and_its_results_are_here(
-    repository: Repository, scheduler: str, capsys: pytest.CaptureFixture[str]
+    repository: Repository,
+    scheduler: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    many: int,
 ) -> None:
+    monkeypatch.setattr("mnist_pipeline.cluster.session.MANY", many)
     origin = repository.path.parent / "origin"
     command = ["ladder", "run", "longer", "--seeds", "1", "--scheduler", scheduler, "--origin", str(origin)]
     main([*command, "--repeat", "0.01"])

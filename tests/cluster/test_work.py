@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from mnist_pipeline.cluster import checkpoints
+from mnist_pipeline.cluster import checkpoints, clones
 from mnist_pipeline.cluster import origin as origins
 from mnist_pipeline.cluster.checkpoints import FOLDER, Checkpoints
-from mnist_pipeline.cluster.clones import MARK, end_processes, locked_clone
+from mnist_pipeline.cluster.clones import MARK, end_processes, locked_clone, turn
 from mnist_pipeline.cluster.jobs import Job, Result
 from mnist_pipeline.cluster.work import progress_in, work
 from mnist_pipeline.core.errors import PipelineError
@@ -143,6 +144,25 @@ def test_a_clone_in_use_is_left_alone_and_processes_of_the_dead_are_ended(tmp_pa
         end_processes(second)
         assert left.poll() is None
     assert left.wait(5) is not None
+
+
+def test_runs_take_turns_to_start_but_none_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clones, "usable_cores", lambda: 2)
+    begun = threading.Event()
+
+    def third() -> None:
+        with turn(tmp_path):
+            begun.set()
+
+    thread = threading.Thread(target=third)
+    with turn(tmp_path), turn(tmp_path):
+        thread.start()
+        assert not begun.wait(0.3)
+    assert begun.wait(10)
+    thread.join()
+    monkeypatch.setattr(clones, "LONGEST_WAIT", 0.2)
+    with turn(tmp_path), turn(tmp_path), turn(tmp_path):  # as if the first two had been stopped
+        pass
 
 
 def test_a_run_ends_with_its_parent(origin: Origin) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
-from mnist_pipeline.core.hardware import describe_machine
 from mnist_pipeline.core.yaml import flatten
 
 Status = Literal["published", "confirmed", "known", "different", "failed", "refused"]
@@ -154,9 +152,3 @@ def differing_settings(params: dict[str, Any], settings: Iterable[str]) -> list[
         for name, text in pairs
         if values.get(name) != YAML(typ="safe").load(text)
     ]
-
-
-def machine_here() -> str:
-    """Describe this machine in a line: what bits depend on where numerics are not portable."""
-    here = describe_machine()
-    return f"{platform.node()}: {here['cpu']}, {here['system']}, {here['libc']}, Python {here['python']}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mnist_pipeline.cluster.jobs import LOCAL, Course, Job, Place, Result, is_portable
 from mnist_pipeline.cluster.origin import Origin, origin_of, set_environment, tree_of
@@ -21,6 +24,8 @@ from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, exclusive
 CHECKPOINTS = Path(".scratch/checkpoints")
 RUNS = Path(DVC_FILES, "mnist-runs.lock")
 SUMMARY = Path(".scratch/summary.json")
+MANY = 16
+"""Results whose data are fetched together."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,16 @@ class Session:
             )
         return Job(name, self.commit, words, tuple(targets), message)
 
-    def run(self, jobs: list[Job], done: Collection[str], describe: Callable[[str], str]) -> list[Course]:
+    def run(
+        self, jobs: list[Job], done: Collection[str], describe: Callable[[str], str], *, with_data: bool = False
+    ) -> list[Course]:
         """Run jobs on the workers, with their progress on the screen; results are in this repository afterwards.
 
         Args:
             jobs: all runs that are wanted.
             done: names of those that are done, which run again if their worker turns out to give wrong bits.
             describe: says in a few words what the commit of a result, which is here, has.
+            with_data: fetch the outputs of the results from DVC's remote, too.
 
         Returns:
             What happened to those that were not done.
@@ -97,9 +105,12 @@ class Session:
         from mnist_pipeline.cluster.screen import Screen, say_trust, write_summary
         from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected, dashboard_of
 
+        data = _Data(self)
+
         def fetched(result: Result) -> str:
             if self.is_remote:
                 self.origin.fetch([job.ref for job in jobs if job.name == result.name])
+                data.add(result.name)
             return describe(result.commit or "")
 
         left = [job for job in jobs if job.name not in done]
@@ -111,14 +122,23 @@ class Session:
             with Screen(len(left), fetched, dashboard_of(client)) as screen:
                 client.subscribe_topic(TOPIC, screen.hear)
                 repeat = self._options.repeat
-                dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, screen.tick)
+
+                def tick(running: Collection[str]) -> None:
+                    screen.tick(running)
+                    if with_data:
+                        data.fetch_some()
+
+                dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, tick)
                 try:
                     here = self._here()
                     courses = dispatcher.run(left, [job for job in jobs if job.name in done and job.ref in here])
                 finally:
+                    data.wait()
                     workers = {"distrusted": dispatcher.distrusted, "refusing": dispatcher.refusing}
                     write_summary(self.repository / SUMMARY, dispatcher.courses.values(), workers)
         say_trust(courses, dispatcher.distrusted, dispatcher.refusing)
+        if with_data:
+            data.fetch_rest()
         return courses
 
     def _here(self) -> dict[str, str]:
@@ -143,6 +163,40 @@ class Session:
         """Fetch the outputs of experiments from DVC's remote."""
         if (wanted := list(names)) and self.is_remote:
             run_dvc(self.repository, "exp", "pull", self.place.origin, *wanted)
+
+
+class _Data:
+    """Fetches the outputs of results while other runs go on: DVC takes a while for many."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._wanted: list[str] = []
+        self._on_the_way: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def add(self, name: str) -> None:
+        """Take in that a run has a result, or another one than before."""
+        self._wanted.append(name)
+
+    def fetch_some(self) -> None:
+        """Begin to fetch, if there is enough, and nothing is on its way."""
+        if self._process is not None and self._process.poll() is not None:
+            self.wait()
+        if self._process is None and len(self._wanted) >= MANY:
+            self._on_the_way, self._wanted = self._wanted, []
+            command = [sys.executable, "-m", "dvc", "exp", "pull", self._session.place.origin, *self._on_the_way]
+            silent: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            self._process = subprocess.Popen(command, cwd=self._session.repository, **silent)
+
+    def wait(self) -> None:
+        """Wait for what is on its way; it is wanted again if that failed."""
+        if self._process is not None and self._process.wait():
+            self._wanted += self._on_the_way
+        self._process = None
+
+    def fetch_rest(self) -> None:
+        """Fetch what is left, when nothing is on its way."""
+        self._session.fetch_data(self._wanted)
 
 
 def _place(repository: Path, options: Options, commit: str) -> Place:

@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mnist_pipeline.cluster.checkpoints import Checkpoints
-from mnist_pipeline.cluster.clones import MARK, differing_packages, locked_clone, prepare
-from mnist_pipeline.cluster.jobs import Job, Place, Result, differing_settings, is_portable, machine_here
+from mnist_pipeline.cluster.clones import MARK, differing_packages, locked_clone, prepare, turn
+from mnist_pipeline.cluster.jobs import Job, Place, Result, differing_settings, is_portable
 from mnist_pipeline.cluster.origin import (
     CONFIRMED,
     SET_ASIDE,
@@ -44,9 +45,11 @@ from mnist_pipeline.provenance.git import (
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
 LOG_LINES = 12
-POLL_SECONDS = 0.5
+START_SECONDS, POLL_SECONDS = 0.1, 0.5
 TRAINED = re.compile(r"^train: \d+ epochs in ([0-9.]+) s\b", re.MULTILINE)
 RESUMED = "train: resuming"
+STAGE = b"Running stage"
+"""What DVC prints when it starts one."""
 
 Tell = Callable[[str], None]
 Complete = Callable[[Path, Job], Job]
@@ -70,8 +73,10 @@ def work(
     """
     set_environment()
     worker = worker or platform.node()
-    with locked_clone(place.clones, place.origin) as clone:
+    here: dict[str, Any] = {}
+    with locked_clone(place.clones, place.origin) as clone, ExitStack() as start:
         os.environ[MARK] = str(clone)
+        start.enter_context(turn(clone.parent))
         tell("checks out")
         patient(lambda: prepare(clone, place.origin, job.commit, place.store), tell)
         job = replace(job, commit=git_text(clone, "rev-parse", "HEAD"))  # of a short hash, too
@@ -86,12 +91,18 @@ def work(
         checkpoints = Checkpoints(clone, job, place.checkpoints)
         checkpoints.fetch()
         tell("runs")
+
+        def on_stage() -> None:
+            start.close()
+            here.update(describe_machine())  # in 0.2 s, in which the stage works
+
         log = clone.with_name(f"{clone.name}.log")
-        commit = _run(clone, job, checkpoints, log, tell, again=again)
+        commit = _run(clone, job, checkpoints, log, tell, on_stage, again=again)
         if commit is None:
             return Result(job.name, "failed", worker, log=_end_of(log))
         seconds = _seconds(log)
-        trailers = {WORKER: worker, MACHINE: machine_here()} | ({SECONDS: f"{seconds:g}"} if seconds else {})
+        machine = f"{platform.node()}: {here['cpu']}, {here['system']}, {here['libc']}, Python {here['python']}"
+        trailers = {WORKER: worker, MACHINE: machine} | ({SECONDS: f"{seconds:g}"} if seconds else {})
         commit = with_trailers(clone, commit, trailers)
         tell("pushes data")
         patient(lambda: _push(clone, job, commit), tell)
@@ -124,7 +135,7 @@ def _known(origin: Origin, job: Job) -> str | None:
 
 def _refused(clone: Path, job: Job, place: Place) -> list[str]:
     """Why this worker must not run a job."""
-    differing = differing_packages(clone, job.commit, describe_machine()["packages"])
+    differing = differing_packages(clone, job.commit)
     if differing:
         return ["packages differ from requirements.lock of the commit; make setup installs them:", *differing]
     params = parse_yaml(read_file(clone, job.commit, PARAMS), PARAMS)
@@ -161,8 +172,10 @@ def _not_in_git(repository: Path, commit: str, paths: Collection[str]) -> list[s
     return sorted(set(paths) - object_hashes(repository, commit, sorted(paths)).keys()) if paths else []
 
 
-def _run(clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell, *, again: bool) -> str | None:
-    """Run the experiment; its commit, or None if it failed."""
+def _run(
+    clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell, on_stage: Callable[[], None], *, again: bool
+) -> str | None:
+    """Run the experiment, and call ``on_stage`` when its first stage runs; its commit, or None if it failed."""
     options = [word for setting in job.settings for word in ("--set-param", setting)]
     options += ["--message", job.message] if job.message else []
     command = [sys.executable, "-m", "dvc", "exp", "run", "--allow-missing", "--name", job.name, *options, *job.targets]
@@ -170,9 +183,16 @@ def _run(clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell,
         shutil.rmtree(clone / ".dvc" / "cache" / "runs", ignore_errors=True)  # DVC's run cache, which would answer
     shutil.rmtree(clone / progress.FOLDER, ignore_errors=True)
     environment = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}  # Dask's
+    environment = with_python(environment) | {"PYTHONUNBUFFERED": "1"}
     with log.open("wb") as output:
         pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen(command, cwd=clone, env=with_python(environment), **pipes)
+        process = subprocess.Popen(command, cwd=clone, env=environment, **pipes)
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(START_SECONDS)
+            if process.poll() is not None or STAGE in log.read_bytes():
+                break
+        on_stage()
         said = ""
         while True:
             try:

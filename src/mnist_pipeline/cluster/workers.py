@@ -34,6 +34,13 @@ TOPIC = "mnist-runs"
 KEYS = "mnist-run"
 """With what the names of our tasks begin."""
 
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
+"""Dask's settings with which a worker that waits takes 0.3 % of a core rather than 4 %."""
+
 LINES = 12
 CONNECT_SECONDS = 15
 
@@ -55,7 +62,7 @@ def connected(scheduler: str, jobs: int) -> Iterator[Client]:
         # Threads, as each run is a process anyway.
         options: dict[str, Any] = {"processes": False, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
         with (
-            dask.config.set({"temporary-directory": ".scratch"}),
+            dask.config.set(QUIET | {"temporary-directory": ".scratch"}),
             LocalCluster(n_workers=jobs, silence_logs=50, **options) as cluster,
             Client(cluster) as client,
         ):

@@ -82,10 +82,10 @@ def _data(stage: dict[str, Any]) -> dict[str, str]:
     return {path: md5 for path, md5 in hashes_of(stage, "deps").items() if is_data(path)}
 
 
-def remove_others(repository: Path, name: str, commit: str) -> None:
-    """Remove the experiments of a name but one, so that the name is unambiguous."""
+def remove_others(repository: Path, kept: Mapping[str, str]) -> None:
+    """Remove the experiments of some names but one each, whose commit is given, so that the names are unambiguous."""
     for each in list_experiments(repository):
-        if each.name == name and each.commit != commit:
+        if kept.get(each.name, each.commit) != each.commit:
             run_git(repository, "update-ref", "-d", each.ref, each.commit)
 
 
