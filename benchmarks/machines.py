@@ -34,6 +34,12 @@ NETWORK = "10.77.0"
 GIT, STORE, SCHEDULER = f"{NETWORK}.2", f"{NETWORK}.3", f"{NETWORK}.4"
 ADDRESS = f"tcp://{SCHEDULER}:8786"
 SSHD = "/usr/sbin/sshd"
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+}
+"""As docs/scale-out.md recommends."""
 PIPELINE = """
 stages:
   train:
@@ -159,7 +165,7 @@ class Machines:
         os.environ |= {
             f"GIT_{role}_{what}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
-        os.environ |= {
+        os.environ |= QUIET | {
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "20",
             "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",

@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 import yaml
 
-from benchmarks.machines import run, stub_repository
+from benchmarks.machines import QUIET, run, stub_repository
 from mnist_pipeline.core.tables import between_marks, markdown_table
 from tests.repository import git
 
@@ -38,12 +38,6 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "scale-out.md"
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 PORT = 18786
-QUIET = {
-    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
-    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
-    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
-}
-"""As docs/scale-out.md recommends."""
 
 PRETENCE = """
 import json, subprocess, sys

@@ -145,13 +145,12 @@ def _refused(clone: Path, job: Job, place: Place) -> list[str]:
 
 
 def _pull(clone: Path, job: Job) -> None:
-    """Fetch the data that the stages read, once for each commit."""
-    mark, wanted = clone / ".git" / "pulled", f"{job.commit} {' '.join(job.targets)}"
-    if mark.exists() and mark.read_text("utf-8") == wanted:
-        return
-    if needed := data_of(clone, job.commit, job.targets):
+    """Fetch the data that the stages read, unless they are what was fetched last."""
+    mark, needed = clone / ".git" / "pulled", data_of(clone, job.commit, job.targets)
+    text = "\n".join(f"{md5} {path}" for path, md5 in needed)
+    if needed and not (mark.exists() and mark.read_text("utf-8") == text):
         run_dvc(clone, "pull", "--quiet", *(path for path, _ in needed))
-    mark.write_text(wanted, "utf-8")
+        mark.write_text(text, "utf-8")
 
 
 def data_of(repository: Path, commit: str, targets: tuple[str, ...] = ()) -> list[tuple[str, str]]:
