@@ -31,6 +31,7 @@ import psutil
 import yaml
 
 from benchmarks.machines import QUIET, run, stub_repository
+from benchmarks.results import environment
 from mnist_pipeline.core.tables import between_marks, markdown_table
 from tests.repository import git
 
@@ -285,19 +286,44 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="scale-") as folder:
             results[name] = SECTIONS[name](Path(folder), args)
         print(name, json.dumps(results[name], indent=2), flush=True)
+        results.setdefault("cpu", {})[name] = environment()["cpu"]
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     if PAGE.exists():
         PAGE.write_text(between_marks(PAGE.read_text("utf-8"), "scale", _tables(results)), "utf-8")
 
 
 def _tables(results: dict[str, Any]) -> str:
-    plain = [[name, *map(str, each)] for name in results if name != "refs" for each in results[name].items()]
-    text = markdown_table([["section", "figure", "value"], *plain]) if plain else ""
+    rows = [["what", "target", "measured"]]
+    if found := results.get("overhead"):
+        times = [f"{found[name]} s" for name in ("dvc exp run, s", "mnist work, s", "beyond, s")]
+        runs = f"medians of {found['repetitions']}"
+        rows.append(
+            ["a run by `dvc exp run`; by `mnist work`; the difference", "; ; ≤ 3 s", f"{'; '.join(times)} ({runs})"]
+        )
+    if found := results.get("efficiency"):
+        what = f"{found['runs']} runs that sleep for {found['seconds of a run']:g} s, on {found['workers']} workers"
+        rows.append([f"{what}: seconds", "", f"{found['seconds']}"])
+        rows.append([f"{what}: share of their time in which workers sleep", "≥ 0.85", f"{found['efficiency']:.2f}"])
+    if found := results.get("many"):
+        what = f"{found['runs']:,} runs on {found['workers']} workers, with a pretence of DVC"
+        tenths = ", ".join(f"{each:.2f}" for each in found["seconds a run, by tenths"])
+        rows.append([f"{what}: seconds a run, by tenths of all", "not growing", tenths])
+        rows.append([f"{what}: memory of the command that dispatches", "≤ 500 MB", f"{found['driver, MB']} MB"])
+    if found := results.get("queue"):
+        number = len(found["rungs"]) * found["seeds"]
+        what = f"{number} experiments of the ladder by `mnist ladder run`, on two workers; by DVC's queue"
+        times = [f"{found[name]} s" for name in ("mnist ladder run, s", "dvc queue, s")]
+        rows.append([what, "no slower", "; ".join(times)])
+    text = markdown_table(rows)
     if "refs" in results:
         columns = list(next(iter(results["refs"].values())))
-        rows = [[number, *(f"{each[column]} s" for column in columns)] for number, each in results["refs"].items()]
-        text += "\n\n" + markdown_table([["results at the origin", *(f"`git {name}`" for name in columns)], *rows])
-    return text
+        timed = [[number, *(f"{each[column]} s" for column in columns)] for number, each in results["refs"].items()]
+        header = ["results at the origin", *(f"`git {name}`" for name in columns)]
+        text += "\n\n" + markdown_table([header, *timed])
+    by_cpu: dict[str, list[str]] = {}
+    for name, cpu in results["cpu"].items():
+        by_cpu.setdefault(cpu, []).append(name)
+    return text + "\n\n" + "; ".join(f"{', '.join(names)}: {cpu}" for cpu, names in by_cpu.items()) + "."
 
 
 if __name__ == "__main__":
