@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mnist_pipeline.cli.work import add_worker_arguments, options_of
+from mnist_pipeline.cluster.data import fetch_data
 from mnist_pipeline.cluster.session import Session
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.provenance.paths import PARAMS
@@ -60,8 +61,8 @@ def run(args: argparse.Namespace) -> None:
     sides = confirmation(sweep, winner)
     fresh = [trial for side in sides.values() for trial in side]
     complete = len(scored(fresh, "fresh seeds")) == len(fresh)
-    if session is not None:
-        session.fetch_data(trial.name for trial in fresh)
+    if session is not None and session.is_remote:
+        fetch_data(here, session.place.origin, (trial.name for trial in fresh))
     _report(sweep, done, scores, winner, sides if complete and sweep.confirm else {})
 
 

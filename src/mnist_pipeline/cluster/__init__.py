@@ -6,6 +6,7 @@ that is done twice gives the same tree, which proves it, or another one, which i
 - ``jobs``: a run, and where it is to happen.
 - ``clones``: the clones of a worker: locked, repaired, with the packages that the commit asks for.
 - ``work``: one run in a clone: data, `dvc exp run`, publication. ``checkpoints``: go on from another worker's.
+- ``data``: to a worker, to DVC's remote, and here.
 - ``origin``: the refs of results: published once, compared, set aside.
 - ``dispatch``: many runs on Dask's workers: attempts, repetitions, workers that give other bits.
 - ``workers``: Dask: connect, start workers here, what runs on them.

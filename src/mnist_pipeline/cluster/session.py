@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from mnist_pipeline.cluster.data import Arrivals, data_of
 from mnist_pipeline.cluster.jobs import LOCAL, Course, Job, Place, Result, is_portable
 from mnist_pipeline.cluster.origin import Origin, origin_of, set_environment, tree_of
-from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.yaml import parse_yaml
 from mnist_pipeline.provenance.dvc import cached_file, run_dvc
@@ -24,8 +21,6 @@ from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, exclusive
 CHECKPOINTS = Path(".scratch/checkpoints")
 RUNS = Path(DVC_FILES, "mnist-runs.lock")
 SUMMARY = Path(".scratch/summary.json")
-MANY = 16
-"""Results whose data are fetched together."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ class Session:
         from mnist_pipeline.cluster.screen import Screen, say_trust, write_summary
         from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected, dashboard_of
 
-        data = _Data(self)
+        data = Arrivals(self.repository, self.place.origin)
 
         def fetched(result: Result) -> str:
             if self.is_remote:
@@ -158,45 +153,6 @@ class Session:
                 name = ref.split("/")[-1]
                 raise PipelineError(f"experiment {name} here differs from that at the origin; dvc exp remove {name}")
         self.origin.fetch(ref for ref, commit in there.items() if here.get(ref) != commit)
-
-    def fetch_data(self, names: Iterable[str]) -> None:
-        """Fetch the outputs of experiments from DVC's remote."""
-        if (wanted := list(names)) and self.is_remote:
-            run_dvc(self.repository, "exp", "pull", self.place.origin, *wanted)
-
-
-class _Data:
-    """Fetches the outputs of results while other runs go on: DVC takes a while for many."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._wanted: list[str] = []
-        self._on_the_way: list[str] = []
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def add(self, name: str) -> None:
-        """Take in that a run has a result, or another one than before."""
-        self._wanted.append(name)
-
-    def fetch_some(self) -> None:
-        """Begin to fetch, if there is enough, and nothing is on its way."""
-        if self._process is not None and self._process.poll() is not None:
-            self.wait()
-        if self._process is None and len(self._wanted) >= MANY:
-            self._on_the_way, self._wanted = self._wanted, []
-            command = [sys.executable, "-m", "dvc", "exp", "pull", self._session.place.origin, *self._on_the_way]
-            silent: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-            self._process = subprocess.Popen(command, cwd=self._session.repository, **silent)
-
-    def wait(self) -> None:
-        """Wait for what is on its way; it is wanted again if that failed."""
-        if self._process is not None and self._process.wait():
-            self._wanted += self._on_the_way
-        self._process = None
-
-    def fetch_rest(self) -> None:
-        """Fetch what is left, when nothing is on its way."""
-        self._session.fetch_data(self._wanted)
 
 
 def _place(repository: Path, options: Options, commit: str) -> Place:

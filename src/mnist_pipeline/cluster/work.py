@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from mnist_pipeline.cluster.checkpoints import Checkpoints
 from mnist_pipeline.cluster.clones import MARK, differing_packages, locked_clone, prepare, turn
+from mnist_pipeline.cluster.data import pull_data, push_data
 from mnist_pipeline.cluster.jobs import Job, Place, Result, differing_settings, is_portable
 from mnist_pipeline.cluster.origin import (
     CONFIRMED,
@@ -30,14 +31,13 @@ from mnist_pipeline.core import progress
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.hardware import describe_machine
 from mnist_pipeline.core.yaml import parse_yaml
-from mnist_pipeline.provenance.dvc import hashes_of, outputs_of, run_dvc, stages_of, with_python, with_upstream
+from mnist_pipeline.provenance.dvc import with_python
 from mnist_pipeline.provenance.git import (
     MACHINE,
     SECONDS,
     WORKER,
     git_lines,
     git_text,
-    object_hashes,
     read_file,
     run_git,
     trailer,
@@ -87,7 +87,7 @@ def work(
         if refused := _refused(clone, job, place):
             return Result(job.name, "refused", worker, log="\n".join(refused))
         tell("pulls data")
-        patient(lambda: _pull(clone, job), tell)
+        patient(lambda: pull_data(clone, job), tell)
         checkpoints = Checkpoints(clone, job, place.checkpoints)
         checkpoints.fetch()
         tell("runs")
@@ -105,7 +105,7 @@ def work(
         trailers = {WORKER: worker, MACHINE: machine} | ({SECONDS: f"{seconds:g}"} if seconds else {})
         commit = with_trailers(clone, commit, trailers)
         tell("pushes data")
-        patient(lambda: _push(clone, job, commit), tell)
+        patient(lambda: push_data(clone, job, commit), tell)
         tell("publishes")
         found = patient(lambda: origin.publish(commit, job.ref), tell)
         result = _compared(origin, job, commit, found, worker, seconds, exact=not place.any_numerics)
@@ -142,33 +142,6 @@ def _refused(clone: Path, job: Job, place: Place) -> list[str]:
     if place.store is None and not place.any_numerics and not is_portable(params, job.settings):
         return ["its bits depend on the machine: runtime.numerics is not portable; --any-numerics runs it all the same"]
     return []
-
-
-def _pull(clone: Path, job: Job) -> None:
-    """Fetch the data that the stages read, unless they are what was fetched last."""
-    mark, needed = clone / ".git" / "pulled", data_of(clone, job.commit, job.targets)
-    text = "\n".join(f"{md5} {path}" for path, md5 in needed)
-    if needed and not (mark.exists() and mark.read_text("utf-8") == text):
-        run_dvc(clone, "pull", "--quiet", *(path for path, _ in needed))
-        mark.write_text(text, "utf-8")
-
-
-def data_of(repository: Path, commit: str, targets: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """List what stages read that is in DVC's cache rather than in git, with its hash.
-
-    Args:
-        repository: of git.
-        commit: whose dvc.lock counts.
-        targets: the stages, with all that they build on; (): all stages.
-    """
-    stages = stages_of(repository, commit)
-    made = outputs_of(stages)
-    read = {path for stage in with_upstream(stages, targets or stages).values() for path in hashes_of(stage, "deps")}
-    return [(path, made[path]) for path in _not_in_git(repository, commit, read & made.keys())]
-
-
-def _not_in_git(repository: Path, commit: str, paths: Collection[str]) -> list[str]:
-    return sorted(set(paths) - object_hashes(repository, commit, sorted(paths)).keys()) if paths else []
 
 
 def _run(
@@ -223,13 +196,6 @@ def _seconds(log: Path) -> float | None:
     text = log.read_text("utf-8", errors="replace")
     found = TRAINED.findall(text)
     return float(found[-1]) if found and RESUMED not in text else None
-
-
-def _push(clone: Path, job: Job, commit: str) -> None:
-    """Push the data that this run made."""
-    before, now = (outputs_of(stages_of(clone, each)) for each in (job.commit, commit))
-    if data := _not_in_git(clone, commit, [path for path in now if now[path] != before.get(path)]):
-        run_dvc(clone, "push", "--quiet", *data)
 
 
 def _compared(

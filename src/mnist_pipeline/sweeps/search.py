@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_pipeline.cluster.data import data_of
 from mnist_pipeline.cluster.session import Session
-from mnist_pipeline.cluster.work import data_of
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import write_text
 from mnist_pipeline.core.yaml import parse_yaml
