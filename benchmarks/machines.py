@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 import yaml
 
+from mnist_pipeline.cluster import workers
 from mnist_pipeline.cluster.clones import MARK
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.params.overrides import with_overrides
@@ -35,9 +36,7 @@ GIT, STORE, SCHEDULER = f"{NETWORK}.2", f"{NETWORK}.3", f"{NETWORK}.4"
 ADDRESS = f"tcp://{SCHEDULER}:8786"
 SSHD = "/usr/sbin/sshd"
 QUIET = {
-    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
-    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
-    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+    f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": str(value) for name, value in workers.QUIET.items()
 }
 """As docs/scale-out.md recommends."""
 PIPELINE = """

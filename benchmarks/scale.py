@@ -5,8 +5,9 @@
     python -m benchmarks.scale efficiency --runs 32 --workers 8 --seconds 20
 
 - overhead: the time of a run beyond `dvc exp run` of the same settings on the same machine.
+- idle: the share of all cores that workers of Dask take while they wait.
 - efficiency: runs that sleep, on workers of Dask; 1 would be no time but their sleep.
-- many: many runs with a pretence of DVC, so that only dispatch, git and `mnist work` are measured.
+- many: many runs with a stub in place of DVC, so that only dispatch, git and `mnist work` are measured.
 - refs: git's commands at an origin with more and more results.
 - queue: the same rungs of the real ladder through `mnist ladder run` and through DVC's own queue.
 """
@@ -88,9 +89,11 @@ def make_world(folder: Path, seeds: int, *, pretence: bool = False) -> Path:
 
 
 @contextmanager
-def cluster(folder: Path, processes: int, threads: int = 1, seconds: float = 0.0) -> Iterator[str]:
+def cluster(
+    folder: Path, processes: int, threads: int = 1, seconds: float = 0.0, settings: dict[str, str] = QUIET
+) -> Iterator[str]:
     """A scheduler and workers on the loopback address; the address of the scheduler."""
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "STUB_SECONDS": str(seconds)} | QUIET
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "STUB_SECONDS": str(seconds)} | settings
     address = f"tcp://127.0.0.1:{PORT}"
     words = {
         "scheduler": f"dask scheduler --host 127.0.0.1 --port {PORT} --no-dashboard",
@@ -158,6 +161,26 @@ def overhead(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "beyond, CPU s": round(cpu, 2),
         "repetitions": args.repeats,
     }
+
+
+def idle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """The share of all cores that workers take which wait, with Dask's own settings and with those of the docs."""
+
+    def cpu_seconds() -> float:
+        times = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
+        return float(sum(each.user + each.system for each in times))
+
+    found: dict[str, Any] = {"workers": args.workers}
+    for name, settings in (("Dask's own", {}), ("recommended", QUIET)):
+        place = folder / name.replace("'", "").replace(" ", "-")
+        place.mkdir()
+        with cluster(place, args.workers, settings=settings):
+            time.sleep(5)
+            before, began = cpu_seconds(), time.monotonic()
+            time.sleep(20)
+            used = (cpu_seconds() - before) / (time.monotonic() - began)
+        found[name] = round(used / (os.cpu_count() or 1), 3)
+    return found
 
 
 def efficiency(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -259,7 +282,7 @@ def queue(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 SECTIONS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
-    each.__name__: each for each in (overhead, efficiency, many, refs, queue)
+    each.__name__: each for each in (overhead, idle, efficiency, many, refs, queue)
 }
 
 
@@ -300,12 +323,18 @@ def _tables(results: dict[str, Any]) -> str:
         rows.append(
             ["a run by `dvc exp run`; by `mnist work`; the difference", "; ; ≤ 3 s", f"{'; '.join(times)} ({runs})"]
         )
+    if found := results.get("idle"):
+        shares = "; ".join(f"{found[name]:.0%}" for name in ("Dask's own", "recommended"))
+        what = (
+            f"share of all cores that {found['workers']} workers take that wait: Dask's own settings; recommended ones"
+        )
+        rows.append([what, "", shares])
     if found := results.get("efficiency"):
         what = f"{found['runs']} runs that sleep for {found['seconds of a run']:g} s, on {found['workers']} workers"
         rows.append([f"{what}: seconds", "", f"{found['seconds']}"])
         rows.append([f"{what}: share of their time in which workers sleep", "≥ 0.85", f"{found['efficiency']:.2f}"])
     if found := results.get("many"):
-        what = f"{found['runs']:,} runs on {found['workers']} workers, with a pretence of DVC"
+        what = f"{found['runs']:,} runs on {found['workers']} workers, with a stub in place of DVC"
         tenths = ", ".join(f"{each:.2f}" for each in found["seconds a run, by tenths"])
         rows.append([f"{what}: seconds a run, by tenths of all", "not growing", tenths])
         rows.append([f"{what}: memory of the command that dispatches", "≤ 500 MB", f"{found['driver, MB']} MB"])

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,13 @@ def work(
 
         def on_stage() -> None:
             start.close()
-            here.update(describe_machine())  # in 0.2 s, in which the stage works
+            here.update(describe_machine())  # while the stage works: it reads the metadata of every package
 
         log = clone.with_name(f"{clone.name}.log")
         commit = _run(clone, job, checkpoints, log, tell, on_stage, again=again)
         if commit is None:
             return Result(job.name, "failed", worker, log=_end_of(log))
-        seconds = _seconds(log)
+        seconds, here = _seconds(log), here or describe_machine()
         machine = f"{platform.node()}: {here['cpu']}, {here['system']}, {here['libc']}, Python {here['python']}"
         trailers = {WORKER: worker, MACHINE: machine} | ({SECONDS: f"{seconds:g}"} if seconds else {})
         commit = with_trailers(clone, commit, trailers)
@@ -159,18 +159,15 @@ def _run(
     with log.open("wb") as output:
         pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         process = subprocess.Popen(command, cwd=clone, env=environment, **pipes)
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(START_SECONDS)
-            if process.poll() is not None or STAGE in log.read_bytes():
-                break
-        on_stage()
-        said = ""
+        said, runs = "", False
         while True:
             try:
-                status = process.wait(POLL_SECONDS)
+                status = process.wait(POLL_SECONDS if runs else START_SECONDS)
                 break
             except subprocess.TimeoutExpired:
+                if not runs and STAGE in log.read_bytes():
+                    runs = True
+                    on_stage()
                 checkpoints.send()
                 if (now := progress_in(clone)) not in ("", said):
                     tell(said := now)

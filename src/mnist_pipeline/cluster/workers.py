@@ -39,7 +39,7 @@ QUIET = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
 }
-"""Dask's settings with which a worker that waits takes 0.3 % of a core rather than 4 %."""
+"""Dask's settings with which a worker that waits takes little of a core: benchmarks/scale.py, idle."""
 
 LINES = 12
 CONNECT_SECONDS = 15
