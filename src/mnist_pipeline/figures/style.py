@@ -101,6 +101,32 @@ def draw_image(axes: Axes, image: NDArray[np.uint8]) -> None:
     axes.set_axis_off()
 
 
+def draw_sheet(axes: Axes, images: NDArray[np.float32], names: Sequence[str] = ()) -> None:
+    """Draw images, (rows, columns, side, side), of 0-255, likewise, and a name before each row; NaN: no image.
+
+    On one pair of axes, which takes a tenth of the time of one for each image.
+    """
+    axes.imshow(side_by_side(images), cmap="Blues", interpolation="none", vmin=0, vmax=255)
+    axes.set_axis_off()
+    side = images.shape[2]
+    for row, name in enumerate(names):
+        middle = row * (side + gap_of(side)) + side / 2
+        axes.text(-2 * gap_of(side), middle, name, ha="right", va="center", fontsize=14)
+
+
+def side_by_side(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return one array with all pictures, (rows, columns, height, width), and NaN between them."""
+    height, width = pictures.shape[2:]
+    margins = ((0, 0), (0, 0), (0, gap_of(height)), (0, gap_of(width)))
+    spaced = np.pad(pictures, margins, constant_values=np.nan).transpose(0, 2, 1, 3)
+    return spaced.reshape(spaced.shape[0] * spaced.shape[1], -1)[: -gap_of(height), : -gap_of(width)]
+
+
+def gap_of(side: int) -> int:
+    """Return the space between pictures of so many pixels."""
+    return -(-side // 9)
+
+
 def new_gallery(images: NDArray[np.uint8], captions: Sequence[str], title: str) -> Figure:
     """Return a figure of images, uint8 (n, side, side), in rows of ten, each with a caption above.
 

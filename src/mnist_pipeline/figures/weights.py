@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mnist_pipeline.figures.style import new_figure
+from mnist_pipeline.figures.style import new_figure, side_by_side
 
 ROWS, COLUMNS = 4, 12
 
@@ -35,21 +35,14 @@ def draw_weights(weights: Mapping[str, NDArray[np.float32]], side: int) -> Figur
     figure = new_figure(10, 0.6 + 0.7 * -(-len(chosen) // COLUMNS))
     axes = figure.subplots()
     axes.set_axis_off()
-    image = axes.imshow(_side_by_side(chosen), cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
+    columns = min(len(chosen), COLUMNS)
+    missing = np.full((-len(chosen) % columns, *chosen.shape[1:]), np.nan, np.float32)
+    rows = np.concatenate([chosen, missing]).reshape(-1, columns, *chosen.shape[1:])
+    image = axes.imshow(side_by_side(rows), cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
     figure.colorbar(image, label="weight", shrink=0.8)
     kind = "units" if pictures.shape[1] == side else "kernels"
     figure.suptitle(f"First-layer weights of {len(chosen)} of {len(pictures)} {kind}")
     return figure
-
-
-def _side_by_side(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One array with all pictures, (n, height, width), in rows, and nothing between them."""
-    number, height, width = pictures.shape
-    gap = -(-height // 9)
-    rows = np.full((-(-number // COLUMNS), height + gap, min(number, COLUMNS), width + gap), np.nan, np.float32)
-    for place, picture in enumerate(pictures):
-        rows[place // COLUMNS, :height, place % COLUMNS, :width] = picture
-    return rows.reshape(rows.shape[0] * rows.shape[1], -1)[:-gap, :-gap]
 
 
 def _as_pictures(weights: NDArray[np.float32], side: int) -> NDArray[np.float32] | None:
