@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_pipeline.data.dataset import Dataset
-from mnist_pipeline.data.duplicates import DISTANCE, Pairs, groups_of, near_duplicates, signatures
-from mnist_pipeline.data.relations import Relations
+from mnist_pipeline.data.duplicates import DISTANCE, Pairs, near_duplicates, signatures
+from mnist_pipeline.data.relations import Relations, groups_of
 from tests.conftest import make_block, strokes
 
 Images = NDArray[np.uint8]

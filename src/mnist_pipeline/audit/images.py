@@ -113,15 +113,8 @@ def outliers(datasets: Mapping[str, Dataset]) -> Iterable[Finding]:
     return sorted(found, key=lambda each: -each.score)
 
 
-def place_of(datasets: Mapping[str, Dataset], finding: Finding) -> tuple[str, int]:
-    """Return the file and the index of the image that a finding is about."""
-    (indices,) = np.nonzero(datasets[finding.file].rows == finding.row)
-    return finding.file, int(indices[0])
-
-
 def images_of(datasets: Mapping[str, Dataset], findings: Iterable[Finding]) -> NDArray[np.uint8]:
     """Return the images of findings about rows, uint8 (n, side, side)."""
-    places = [place_of(datasets, finding) for finding in findings]
-    side = datasets["train"].images.shape[1]
-    images = [datasets[name].images[index] for name, index in places]
-    return np.stack(images) if images else np.zeros((0, side, side), np.uint8)
+    sets = [(datasets[each.file], each.row) for each in findings]
+    images = [dataset.images[dataset.rows == row][0] for dataset, row in sets]
+    return np.stack(images) if images else datasets["train"].images[:0]

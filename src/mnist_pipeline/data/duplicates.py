@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+
+from mnist_pipeline.core.numerics import threads
 
 DISTANCE = 0.12
 """Largest difference of near-duplicates: norm of the difference over the geometric mean of the norms."""
@@ -31,7 +31,7 @@ NOISE_TO_WIDTH = 14.0  # width of a cell of the grid over the deviation of a coe
 STEPS = 64  # positions of the centre of mass in a pixel
 AMPLITUDE = 1 << 12  # of the integer cosines
 WINDOW = 16  # images of one key that each is compared with, so that the work stays linear
-BLOCK = 4096  # images at once
+BLOCK = 1024  # images at once, for each thread
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash: 2^64 over the golden ratio
 
 
@@ -88,7 +88,8 @@ def signatures(images: NDArray[np.uint8]) -> Signatures:
         keys=np.zeros((TABLES, number), np.uint64),
         centres=np.zeros((number, 2), np.int64),
     )
-    for start in range(0, number, BLOCK):
+
+    def fill(start: int) -> None:
         rows = slice(start, start + BLOCK)
         found.backgrounds[rows] = _backgrounds(images[rows])
         content = images[rows].astype(np.float64) - found.backgrounds[rows, None, None]
@@ -102,6 +103,8 @@ def signatures(images: NDArray[np.uint8]) -> Signatures:
             keys = found.keys[table_number, rows]
             for cell in cells.T:  # a hash of the cells; what collides is told apart by its pixels
                 keys[:] = (keys ^ cell) * HASH_FACTOR
+
+    threads.in_order(fill, range(0, number, BLOCK))
     return found
 
 
@@ -115,24 +118,11 @@ def near_duplicates(one: Signatures, other: Signatures | None = None) -> Pairs:
     parts = (one,) if other is None else (one, other)
     within = None if other is None else len(one.images)
     candidates = _candidates(parts, within)
-    found = [_compared(parts, candidates[start : start + BLOCK]) for start in range(0, len(candidates), BLOCK)]
+    blocks = [candidates[start : start + BLOCK] for start in range(0, len(candidates), BLOCK)]
+    found = threads.in_order(lambda block: _compared(parts, block), blocks)
     pairs = np.concatenate([pairs for pairs, _ in found] or [np.zeros((0, 2), np.int64)])
     distances = np.concatenate([each for _, each in found] or [np.zeros(0)])
     return Pairs(pairs[:, 0], pairs[:, 1] - (within or 0), distances)
-
-
-def groups_of(number: int, pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.int32]:
-    """Return the number of each row's group, int32 (number,): rows that pairs connect, directly or through others.
-
-    Groups are numbered in the order of their first rows.
-    """
-    first, second = (np.concatenate([np.zeros(0, np.int64), *side]) for side in zip(*pairs, strict=True))
-    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(number, number))
-    _, labels = connected_components(graph, directed=False)
-    _, first_rows, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first_rows))
-    groups: NDArray[np.int32] = order[inverse].astype(np.int32)
-    return groups
 
 
 def _backgrounds(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -180,15 +170,19 @@ def _candidates(parts: Sequence[Signatures], within: int | None) -> NDArray[np.i
     """Pairs of rows, (p, 2), of one key and similar frequencies; with ``within``, one on each side of this row."""
     coefficients = np.concatenate([part.coefficients for part in parts])
     number = len(coefficients)
-    found = [np.zeros(0, np.int64)]
-    for keys in np.concatenate([part.keys for part in parts], axis=1):
+
+    def of_table(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        found = [np.zeros(0, np.int64)]
         order = np.lexsort((coefficients[:, 0], keys))  # in the list of a key, similar images are close
         for pairs in _neighbours(order, within):
             same = pairs[:, keys[pairs[0]] == keys[pairs[1]]]
             squares = ((coefficients[same[0]] - coefficients[same[1]]) ** 2).sum(axis=1)
             near = same[:, squares <= COARSE_DISTANCE**2]
             found.append(near.min(axis=0) * number + near.max(axis=0))
-    packed = np.unique(np.concatenate(found))
+        return np.concatenate(found)
+
+    tables = list(np.concatenate([part.keys for part in parts], axis=1))
+    packed = np.unique(np.concatenate(threads.in_order(of_table, tables)))
     return np.stack([packed // number, packed % number], axis=1)
 
 

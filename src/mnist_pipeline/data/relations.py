@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from mnist_pipeline.data.csv import Block
 from mnist_pipeline.data.dataset import Dataset
-from mnist_pipeline.data.duplicates import Signatures, groups_of, near_duplicates, signatures
+from mnist_pipeline.data.duplicates import Signatures, near_duplicates, signatures
 
 
 class Relations:
@@ -56,3 +58,17 @@ class Relations:
             near = near_duplicates(prints, signatures(dataset.images))
             overlap[near.second[::-1]] = train.rows[near.first[::-1]]  # the first of several
         return {"overlap": overlap}
+
+
+def groups_of(number: int, pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> NDArray[np.int32]:
+    """Return the number of each row's group, int32 (number,): rows that pairs connect, directly or through others.
+
+    Groups are numbered in the order of their first rows.
+    """
+    first, second = (np.concatenate([np.zeros(0, np.int64), *side]) for side in zip(*pairs, strict=True))
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(number, number))
+    _, labels = connected_components(graph, directed=False)
+    _, first_rows, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first_rows))
+    groups: NDArray[np.int32] = order[inverse].astype(np.int32)
+    return groups
