@@ -171,8 +171,6 @@ def test_params_are_the_sections_that_the_stage_reads(stage: str) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     }
-    if whole == {"checkpoint_for"}:
-        read |= {"optimizers"}
     if whole == {"used_settings"}:
         read |= {*RESULT_SECTIONS}
     assert {name.partition(".")[0] for name in declared(stage, "params")} == read

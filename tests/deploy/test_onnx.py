@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from mnist_pipeline.models.classifier import Classifier, Scaling, new_classifier
 from mnist_pipeline.models.prediction import predict
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params
+from tests.training.runs import MakeParams
 
-MakeParams = Callable[..., Params]
 CLASSES = ("zero", "ä", 'with "quotes"')
 SIDE = 9
 SMALL = {"model.mlp.hidden_units": [6], "model.cnn.channels": [[3], [4, 5]]}

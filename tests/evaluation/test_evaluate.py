@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from mnist_pipeline.evaluation.evaluate import Evaluation, evaluate, write_evalu
 from mnist_pipeline.evaluation.metrics import Bin, expected_calibration_error, reliability
 from mnist_pipeline.models.classifier import UNIT, new_classifier
 from mnist_pipeline.models.prediction import predict
-from mnist_pipeline.params.schema import Params
 from tests.conftest import synthetic_dataset
+from tests.training.runs import MakeParams
 
-MakeParams = Callable[..., Params]
 CLASSES = ("zero", "a, b", 'with "quotes"', "été")
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.ladder.spec import Run, load_ladder
-from tests.conftest import PARAMS
+from mnist_pipeline.ladder.spec import Run
 from tests.ladder.runs import make_ladder
 
 
@@ -102,8 +101,3 @@ def test_every_mistake_in_rungs_and_presets_is_named_at_once(tmp_path: Path) -> 
     lines = str(raised.value).splitlines()
     wrong = ("rungs.a.builds_on must", "presets.p0.overrides: ", "presets.p1: with it, train.epochs must")
     assert [part in line for part, line in zip(wrong, lines, strict=True)] == [True] * 3
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"experiments\.yaml: cannot be read: No such file"):
-        load_ladder(tmp_path / "experiments.yaml", PARAMS)

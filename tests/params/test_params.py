@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.yaml import parse_yaml, read_yaml
 from mnist_pipeline.params.data import DataFiles
-from mnist_pipeline.params.model import architectures
 from mnist_pipeline.params.overrides import with_overrides
 from mnist_pipeline.params.schema import Params, load_data_files, load_params
 from tests.conftest import DATA_FILES, PARAMS, ROOT
@@ -162,6 +161,14 @@ HASH = f"'{64 * '0'}'"
         ({"optimizers.sgd.momentum": "0"}, "optimizers.sgd: nesterov: true needs momentum above 0; .*"),
         ({"train.shards": "3"}, "train: batch_size must be a multiple of shards, .*; was 128, with 3 shards"),
         ({"train.batch_size": "6", "train.shards": "6"}, "train: batch_size .*two samples or more .* was 6, .*"),
+        (
+            {"train.temperature_scaling": "true", "model.loss": "mse"},
+            "train.temperature_scaling needs .*, was mse",
+        ),
+        (
+            {"train.temperature_scaling": "true", "data.validation_size": "0"},
+            "train.temperature_scaling needs .* was 0",
+        ),
         ({"custom.test_fraction": "null"}, "custom: must have either .* and the other null; both are null"),
         ({"custom.test": "t.csv"}, "custom: must have either .* and the other null; test was 't.csv'"),
         ({"custom.sha256.test": HASH}, "custom: sha256.test must be null where there is no file test, .*"),
@@ -213,13 +220,6 @@ def test_the_format_is_that_of_the_chosen_data_set(make_data_files: Callable[...
     own = files.format_of("custom")
     assert (own.image_side, own.classes) == (9, files.custom.classes)
     assert (own.rows.train, own.rows.test) == (None, None)
-
-
-def test_settings_of_the_model_are_those_of_its_architecture(make_params: Callable[..., Params]) -> None:
-    assert architectures() == ("mlp", "cnn")
-    for name in architectures():
-        model = make_params({"model.architecture": name}).model
-        assert model.settings is getattr(model, name)
 
 
 @pytest.mark.parametrize("name", ["rotation", "scale", "shear", "shift", "elastic_alpha"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,14 +14,9 @@ from tests.repository import Repository, git, make_quick_repository
 STEPS, METRICS, ROWS = "models/steps.csv", "metrics/test_details.json", "rows.txt"
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    return make_quick_repository(tmp_path_factory.mktemp("original"))
-
-
 @pytest.fixture
-def here(original: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(original.path, tmp_path / "here", symlinks=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_quick_repository(tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     # Files that were not written just now, and whose other times, which no program can set, do not count.

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from mnist_pipeline.models.classifier import UNIT, Classifier, load_classifier, new_classifier, save_classifier
@@ -82,19 +81,3 @@ def test_probabilities_are_softer_and_predictions_the_same(classifier: Classifie
     loaded.temperature = 1.0
     save_classifier(path, loaded)
     assert path.read_bytes() == plain
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"model.loss": "bce", "model.output_activation": "sigmoid"}, "needs model.loss cross_entropy, was bce"),
-        ({"data.validation_size": 0}, "needs validation rows; data.validation_size was 0"),
-    ],
-)
-def test_it_is_refused_where_nothing_can_be_fitted(
-    make_params: Callable[..., Params], changes: dict[str, Any], words: str
-) -> None:
-    assert make_params({"train.temperature_scaling": True}).train.temperature_scaling
-    make_params(changes)
-    with pytest.raises(ValidationError, match=f"train.temperature_scaling {words}"):
-        make_params({"train.temperature_scaling": True, **changes})

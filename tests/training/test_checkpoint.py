@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from mnist_pipeline.params.schema import Params
 from mnist_pipeline.training import checkpoint as checkpoint_module
 from mnist_pipeline.training.checkpoint import Checkpoint, Saved, checkpoint_for
+from tests.training.runs import MakeParams
 
-MakeParams = Callable[..., Params]
 KEY = "0" * 32
 
 

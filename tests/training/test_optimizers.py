@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +11,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
-from mnist_pipeline.params.schema import Params
 from mnist_pipeline.training.optimizers import make_optimizer, make_schedule
-
-MakeParams = Callable[..., Params]
+from tests.training.runs import MakeParams
 
 SGD_NESTEROV = {"learning_rate": 0.03, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}
 ADAM = {"learning_rate": 0.004, "beta1": 0.7, "beta2": 0.95, "epsilon": 1e-6, "weight_decay": 0.2}

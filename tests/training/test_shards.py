@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-import socket
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 
-from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.training import batches
 from mnist_pipeline.training.loop import fit
 from mnist_pipeline.training.optimizers import make_optimizer, make_schedule
-from mnist_pipeline.training.shards import Shards, joined_processes
-from tests.conftest import ROOT
 from tests.training.runs import CNN, SMALL, MakeParams, samples, trained, untrained, weights_of
 
 
@@ -88,46 +82,3 @@ def test_the_number_of_threads_changes_no_bit(
     for weights, history in found[1:]:
         assert torch.equal(weights, found[0][0])
         assert history == found[0][1]
-
-
-SECOND = """
-import sys
-from mnist_pipeline.params.schema import Params
-from mnist_pipeline.training.shards import joined_processes
-from tests.training.runs import samples, trained
-
-with joined_processes() as first:
-    assert not first
-    trained(Params.model_validate_json(sys.argv[1]), samples(200), samples(40, seed=1))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_bits_of_one(make_params: MakeParams, monkeypatch: pytest.MonkeyPatch) -> None:
-    """tests/test_processes.py compares the files of the stage."""
-    params = make_params(SMALL | CNN | {"train.shards": 4, "train.augmentation.elastic_alpha": 8})
-    data = samples(200), samples(40, seed=1)
-    expected, history = trained(params, *data)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
-        monkeypatch.setenv(name, value)
-    with subprocess.Popen([sys.executable, "-c", SECOND, params.model_dump_json()], cwd=ROOT) as second:
-        monkeypatch.setenv("RANK", "0")
-        with joined_processes() as first:
-            assert first
-            classifier, same = trained(params, *data)
-    assert second.returncode == 0
-    assert torch.equal(weights_of(classifier), weights_of(expected))
-    assert same == history
-
-
-@pytest.mark.parametrize(("shards", "processes"), [(1, 2), (4, 3)])
-def test_processes_that_cannot_share_the_shards_equally_are_refused(
-    monkeypatch: pytest.MonkeyPatch, shards: int, processes: int
-) -> None:
-    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(distributed, "get_world_size", lambda: processes)
-    with pytest.raises(PipelineError, match=rf"^train\.shards must be .* the {processes} processes, was {shards}$"):
-        Shards(nn.Linear(1, 1), shards)

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run the looks that the rung declares, and stop at the first that decides",
     )
     add_worker_arguments(running)
-    reporting = actions.add_parser(
+    actions.add_parser(
         "report",
         help="write the table, the figure and the page",
         description="Collect the experiments that belong to the current rungs in metrics/ladder_runs.csv, and write "
@@ -52,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "were made elsewhere are kept.",
     )
     parser.set_defaults(after_interrupt="run the command again to go on")
-    reporting.add_argument("--quiet", action="store_true", help="do not print the table")
     planning = actions.add_parser(
         "plan",
         help="say how many seeds detect a difference",
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         case "run":
             _run(args.rungs, args.seeds, options_of(args))
         case "report":
-            _report(quiet=args.quiet)
+            _report()
         case "plan":
             _plan(args.rung, args.detect)
         case "adopt":
@@ -164,10 +163,8 @@ def _accuracy(repository: Path, commit: str) -> str:
     return f"test accuracy {metrics['accuracy']:.4f}"
 
 
-def _report(*, quiet: bool) -> None:
+def _report() -> None:
     ladder = load_ladder()
     runs = gather(Path.cwd(), ladder, read_runs())
     write_runs(runs)
-    results = write_report(ladder, runs)
-    if not quiet:
-        print(describe(results))
+    print(describe(write_report(ladder, runs)))
