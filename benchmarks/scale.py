@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -316,43 +317,40 @@ def main() -> None:
 
 
 def _tables(results: dict[str, Any]) -> str:
-    rows = [["what", "target", "measured"]]
+    rows = [["what", "target", "measured", "on"]]
+
+    def add(section: str, what: str, target: str, measured: str) -> None:
+        rows.append([what, target, measured, re.sub(r"\(R\)| Processor", "", results["cpu"][section])])
+
     if found := results.get("overhead"):
         times = [f"{found[name]} s" for name in ("dvc exp run, s", "mnist work, s", "beyond, s")]
-        runs = f"medians of {found['repetitions']}"
-        rows.append(
-            ["a run by `dvc exp run`; by `mnist work`; the difference", "; ; ≤ 3 s", f"{'; '.join(times)} ({runs})"]
-        )
+        measured = f"{'; '.join(times)} (medians of {found['repetitions']})"
+        add("overhead", "a run by `dvc exp run`; by `mnist work`; the difference", "; ; ≤ 3 s", measured)
     if found := results.get("idle"):
-        shares = "; ".join(f"{found[name]:.0%}" for name in ("Dask's own", "recommended"))
-        what = (
-            f"share of all cores that {found['workers']} workers take that wait: Dask's own settings; recommended ones"
-        )
-        rows.append([what, "", shares])
+        what = f"share of all cores that {found['workers']} workers take that wait: Dask's own settings; recommended"
+        add("idle", what, "", "; ".join(f"{found[name]:.0%}" for name in ("Dask's own", "recommended")))
     if found := results.get("efficiency"):
         what = f"{found['runs']} runs that sleep for {found['seconds of a run']:g} s, on {found['workers']} workers"
-        rows.append([f"{what}: seconds", "", f"{found['seconds']}"])
-        rows.append([f"{what}: share of their time in which workers sleep", "≥ 0.85", f"{found['efficiency']:.2f}"])
+        add("efficiency", f"{what}: seconds", "", f"{found['seconds']}")
+        share = f"{found['efficiency']:.2f}"
+        add("efficiency", f"{what}: share of their time in which workers sleep", "≥ 0.85", share)
     if found := results.get("many"):
         what = f"{found['runs']:,} runs on {found['workers']} workers, with a stub in place of DVC"
         tenths = ", ".join(f"{each:.2f}" for each in found["seconds a run, by tenths"])
-        rows.append([f"{what}: seconds a run, by tenths of all", "not growing", tenths])
-        rows.append([f"{what}: memory of the command that dispatches", "≤ 500 MB", f"{found['driver, MB']} MB"])
+        add("many", f"{what}: seconds a run, by tenths of all", "not growing", tenths)
+        add("many", f"{what}: memory of the command that dispatches", "≤ 500 MB", f"{found['driver, MB']} MB")
     if found := results.get("queue"):
         number = len(found["rungs"]) * found["seeds"]
         what = f"{number} experiments of the ladder by `mnist ladder run`, on two workers; by DVC's queue"
         times = [f"{found[name]} s" for name in ("mnist ladder run, s", "dvc queue, s")]
-        rows.append([what, "no slower", "; ".join(times)])
+        add("queue", what, "no slower", "; ".join(times))
     text = markdown_table(rows)
     if "refs" in results:
         columns = list(next(iter(results["refs"].values())))
         timed = [[number, *(f"{each[column]} s" for column in columns)] for number, each in results["refs"].items()]
         header = ["results at the origin", *(f"`git {name}`" for name in columns)]
-        text += "\n\n" + markdown_table([header, *timed])
-    by_cpu: dict[str, list[str]] = {}
-    for name, cpu in results["cpu"].items():
-        by_cpu.setdefault(cpu, []).append(name)
-    return text + "\n\n" + "; ".join(f"{', '.join(names)}: {cpu}" for cpu, names in by_cpu.items()) + "."
+        text += f"\n\nOn {results['cpu']['refs']}:\n\n" + markdown_table([header, *timed])
+    return text
 
 
 if __name__ == "__main__":
