@@ -42,9 +42,6 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| default: test accuracy over seeds | ≥ 0.983 | {spread(column(runs, 'accuracy'), 4)} |",
             f"| default: train stage: seconds | ≤ 20 | {spread(column(runs, 'train_stage_seconds'), 1)} |",
         ]
-    if "fresh_clone" in found:
-        seconds = found["fresh_clone"]["seconds"]
-        lines.append(f"| all stages in a fresh clone, download included: seconds | ≤ 60 | {spread(seconds, 1)} |")
     lines += experiment_lines(found)
     if "nothing_to_do" in found:
         lines.append(
@@ -86,15 +83,28 @@ def figures_table(found: dict[str, Any]) -> str:
     lines += contender_lines(found)
     lines += augmentation_lines(found)
     lines += audit_lines(found)
+    lines += choice_lines(found)
+    lines += growth_lines(found)
+    lines += ladder_lines(found)
+    return "\n".join([*lines, "", *machines(found)])
+
+
+def choice_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines about settings that were chosen on validation rows."""
+    lines = []
     if "choice" in found:
         runs = found["choice"]["runs"].items()
         each = [f"{worded(name)} {run['mistakes']} ({run['loss']:.4f})" for name, run in runs]
         lines.append(
             f"| errors on 20,000 validation rows (mean loss), sixteen epochs of `cnn-20min` | | {'; '.join(each)} |"
         )
-    lines += growth_lines(found)
-    lines += ladder_lines(found)
-    return "\n".join([*lines, "", *machines(found)])
+    if "ensembles" in found:
+        by_number = ", ".join(f"{errors:.1f}" for errors in found["ensembles"]["errors"])
+        lines.append(
+            "| errors on 20,000 validation rows, ensembles of 1, 2, … networks of `cnn-2min`: mean over all of eight "
+            f"| | {by_number} |"
+        )
+    return lines
 
 
 def shard_lines(found: dict[str, Any]) -> list[str]:
@@ -135,7 +145,7 @@ def ghost_norm_lines(found: dict[str, Any]) -> list[str]:
         said: list[str] = []
         for variant, result in variants.items():
             low, high = (100 * bound for bound in result["interval"])
-            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2f}"
+            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2g}"
             said.append(f"{variant}: {spread(result['errors'], 1)}{test if said else ''}")
         lines.append(
             f"| `{name}`, two epochs: errors on 20,000 validation rows, and the two-way test against the first "
@@ -153,7 +163,7 @@ def large_data_lines(found: dict[str, Any]) -> list[str]:
         said: list[str] = []
         for name, result in kinds.items():
             low, high = (100 * bound for bound in result["interval"])
-            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2f}"
+            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2g}"
             said.append(f"{name}: {spread(result['errors'], 1)}{test if said else ''}")
         where = {"file": "in the order of MNIST", "label": "sorted by label"}[order]
         lines.append(f"| errors on 20,000 validation rows by what is shuffled, file {where} | | {'; '.join(said)} |")
@@ -168,19 +178,32 @@ def worded(name: str) -> str:
 
 
 def experiment_lines(found: dict[str, Any]) -> list[str]:
-    """Return the lines about an experiment of one epoch: seconds, and the share of each stage."""
-    if "experiment" not in found:
-        return []
-    runs = found["experiment"]["runs"]
+    """Return the lines about the whole pipeline and an experiment of one epoch: seconds, and those of each stage."""
+    lines = []
+    if "fresh_clone" in found:
+        runs = found["fresh_clone"]["runs"]
+        rest = [run["seconds"] - run["stages"]["audit"][0] for run in runs]
+        lines += [
+            f"| all stages in a fresh clone, download included: seconds | | {spread(column(runs, 'seconds'), 1)} |",
+            f"| the same without the audit, on which nothing depends | ≤ 18 | {spread(rest, 1)} |",
+            f"| seconds of it by stage | | {seconds_by_stage(runs)} |",
+        ]
+    if "experiment" in found:
+        runs = found["experiment"]["runs"]
+        lines += [
+            "| `dvc exp run -S train.epochs=1`: seconds; CPU seconds; seconds to the first line | ≤ 8; ; ≤ 2 | "
+            f"{spread(column(runs, 'seconds'), 1)}; {spread(column(runs, 'cpu_seconds'), 1)}; "
+            f"{spread(column(runs, 'first_line'), 1)} |",
+            f"| seconds of it by stage | | {seconds_by_stage(runs)} |",
+        ]
+    return lines
+
+
+def seconds_by_stage(runs: list[dict[str, Any]]) -> str:
+    """Format the mean seconds of each stage, and of DVC around them."""
     stages = {name: statistics.mean(run["stages"][name][0] for run in runs) for name in runs[0]["stages"]}
     rest = statistics.mean(column(runs, "seconds")) - sum(stages.values())
-    shares = ", ".join(f"{name} {seconds:.1f}" for name, seconds in (stages | {"DVC itself": rest}).items())
-    return [
-        "| `dvc exp run -S train.epochs=1`: seconds; CPU seconds; seconds to the first line | ≤ 8; ; ≤ 2 | "
-        f"{spread(column(runs, 'seconds'), 1)}; {spread(column(runs, 'cpu_seconds'), 1)}; "
-        f"{spread(column(runs, 'first_line'), 1)} |",
-        f"| seconds of it by stage | | {shares} |",
-    ]
+    return ", ".join(f"{name} {seconds:.1f}" for name, seconds in (stages | {"DVC itself": rest}).items())
 
 
 def shared_lines(found: dict[str, Any]) -> list[str]:
@@ -233,7 +256,7 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
         )
     return [
         *lines,
-        f"| audit stage, MNIST: seconds; peak MB of its first process | ≤ 90 | {result['stage_seconds']:.0f}; "
+        f"| audit stage, MNIST: seconds; peak MB | ≤ 90 | {result['stage_seconds']:.0f}; "
         f"{result['stage_megabytes']:.0f} |",
         f"| search for near-duplicates, 600,000 images, one core: seconds; peak MB | ≤ 90 | {search['seconds']:.0f}; "
         f"{search['megabytes']:.0f} |",
@@ -454,7 +477,7 @@ def machines(found: dict[str, Any]) -> list[str]:
     """Return a line for each machine, with the sections that ran on it."""
     sections: dict[str, list[str]] = {}
     for name, result in found.items():
-        if "environment" not in result:  # failures and scale, which docs/scale-out.md reports
+        if "environment" not in result or name == "presets":  # their own tables say so
             continue
         on = f"{result['environment']['cpu']}; {result['environment']['software']}"
         sections.setdefault(on, []).append(name.replace("_", " "))

@@ -6,19 +6,19 @@ import hashlib
 import json
 import os
 import platform
-import re
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from benchmarks.processes import ROOT
+from mnist_pipeline.core.hardware import describe_machine
 from mnist_pipeline.params.overrides import used_settings, with_overrides
 from mnist_pipeline.params.schema import Params
 
 RESULTS = ROOT / "benchmarks" / "results"
+WIDEST = {"avx2": "AVX2", "avx512f": "AVX-512", "amx_tile": "AMX"}
 
 
 def settings_digest(overrides: Mapping[str, Any]) -> str:
@@ -49,10 +49,10 @@ def environment() -> dict[str, str]:
 
 
 def cpu_name() -> str:
-    """Return the name of the CPU, as its maker writes it."""
-    if (info := Path("/proc/cpuinfo")).exists():
-        return str(re.findall(r"model name\s*: (.*)", info.read_text())[0])
-    return platform.processor() or platform.machine()
+    """Return the name of the CPU, as its maker writes it, and the most that its instruction set has."""
+    machine = describe_machine()
+    widest = [name for flag, name in WIDEST.items() if flag in machine["instruction_sets"]]
+    return " with ".join([machine["cpu"], *widest[-1:]])
 
 
 def column(runs: list[dict[str, Any]], name: str) -> list[float]:
