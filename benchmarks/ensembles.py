@@ -49,7 +49,7 @@ def main() -> None:
     dataset = load_dataset(ARRAYS["train"])
     _, rows = stratified_split(dataset.labels, HELD_OUT, params.train.seed, dataset.groups)
     held_out = to_samples(dataset, rows)
-    classifier = load_classifier(next((here / "models").glob("*.safetensors")))
+    classifier = load_classifier(here / "models" / "classifier.safetensors")
     outputs = torch.stack([predict(each, held_out.images) for each in classifier.members()])  # (members, n, classes)
 
     def errors(members: tuple[int, ...]) -> int:

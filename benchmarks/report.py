@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import re
 import statistics
 from typing import Any
 
 from benchmarks.charts import draw_contenders, draw_growth
 from benchmarks.processes import ROOT
-from benchmarks.results import RESULTS, column, read_results, settings_digest
+from benchmarks.results import RESULTS, column, read_results, settings_digest, short
 from mnist_pipeline.core.tables import between_marks, markdown_table
 from mnist_pipeline.figures.style import save_figure
 from mnist_pipeline.ladder.spec import load_ladder
@@ -411,7 +410,7 @@ def preset_table(found: dict[str, Any]) -> str:
             spread(validation, 4).split(" (")[0] if validation else "no validation set",
             spread(column(runs, "training_seconds"), 1).split(" (")[0], "same" if fast is None else f"{fast:.0f}",
             f"{result['portable_seconds'][name]:.0f}",
-            ", ".join(sorted({re.sub(r"\(R\)| Processor", "", run["cpu"]) for run in runs})),
+            ", ".join(sorted({short(run["cpu"]) for run in runs})),
         ])  # fmt: skip
     return markdown_table(rows)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -53,6 +54,11 @@ def cpu_name() -> str:
     machine = describe_machine()
     widest = [name for flag, name in WIDEST.items() if flag in machine["instruction_sets"]]
     return " with ".join([machine["cpu"], *widest[-1:]])
+
+
+def short(cpu: str) -> str:
+    """Return the name of a CPU without what says nothing."""
+    return re.sub(r"\(R\)| Processor", "", cpu)
 
 
 def column(runs: list[dict[str, Any]], name: str) -> list[float]:

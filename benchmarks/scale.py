@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,7 @@ import psutil
 import yaml
 
 from benchmarks.machines import QUIET, run, stub_repository
-from benchmarks.results import environment
+from benchmarks.results import environment, short
 from mnist_pipeline.core.tables import between_marks, markdown_table
 from tests.repository import git
 
@@ -322,7 +321,7 @@ def _tables(results: dict[str, Any]) -> str:
     rows = [["what", "target", "measured", "on"]]
 
     def add(section: str, what: str, target: str, measured: str) -> None:
-        rows.append([what, target, measured, re.sub(r"\(R\)| Processor", "", results["cpu"][section])])
+        rows.append([what, target, measured, short(results["cpu"][section])])
 
     if found := results.get("overhead"):
         times = [f"{found[name]} s" for name in ("dvc exp run, s", "mnist work, s", "beyond, s")]
@@ -351,7 +350,7 @@ def _tables(results: dict[str, Any]) -> str:
         columns = list(next(iter(results["refs"].values())))
         timed = [[number, *(f"{each[column]} s" for column in columns)] for number, each in results["refs"].items()]
         header = ["results at the origin", *(f"`git {name}`" for name in columns)]
-        text += f"\n\nOn {results['cpu']['refs']}:\n\n" + markdown_table([header, *timed])
+        text += f"\n\nOn {short(results['cpu']['refs'])}:\n\n" + markdown_table([header, *timed])
     return text
 
 

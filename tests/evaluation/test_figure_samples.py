@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnist_pipeline.core.arrays import load_arrays
+from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.data.dataset import Dataset
 from mnist_pipeline.evaluation.evaluate import Evaluation
 from mnist_pipeline.evaluation.figure_samples import save_figure_samples
@@ -62,3 +63,9 @@ def test_the_record_comes_first_and_then_the_mistakes_by_confidence(
         assert file.arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(file.arrays[name], array)
     assert file.metadata == {"classes": list(CLASSES)}
+
+
+def test_a_record_beyond_the_test_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"^evaluate\.record must be below the 6 rows of the test set, was 6$"):
+        save(tmp_path / "samples", 6, LABELS, PROBABILITIES)
+    assert not list(tmp_path.iterdir())

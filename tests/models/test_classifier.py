@@ -211,3 +211,12 @@ def test_a_file_whose_description_does_not_fit_its_weights_is_refused(tmp_path: 
         PipelineError, match=r"model\.safetensors: its description (does not fit its weights;|is wrong:) .+"
     ):
         load_classifier(path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not safetensors at all", (2).to_bytes(8, "little") + b"{}"])
+def test_a_file_that_is_missing_or_something_else_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"model\.safetensors: must be a model that the train stage wrote; "):
+        load_classifier(path)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.models.activations import make_activation
 from mnist_pipeline.models.linear import SMALLEST_BATCH, Linear
 from mnist_pipeline.models.registry import ARCHITECTURES, build_network, count_macs
@@ -134,6 +135,16 @@ def test_macs_are_those_that_pytorch_counts_for_one_image(make_params: MakeParam
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network.eval()(torch.zeros(1, 784))
         assert found == counter.get_total_flops() // 2 > 0
+
+
+@pytest.mark.parametrize(("side", "groups", "allowed"), [(1, 1, 0), (7, 3, 2), (8, 4, 3)])
+def test_a_cnn_that_halves_the_image_too_often_is_refused(
+    make_params: MakeParams, side: int, groups: int, allowed: int
+) -> None:
+    with pytest.raises(PipelineError, match=rf"has {groups} groups.*side {side} allows {allowed}$"):
+        build_network(side, 10, make_params(cnn([[2]] * groups)).model)
+    if allowed:
+        build_network(side, 10, make_params(cnn([[2]] * allowed)).model)
 
 
 def test_every_architecture_that_has_settings_can_be_built() -> None:

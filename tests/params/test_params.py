@@ -163,11 +163,11 @@ HASH = f"'{64 * '0'}'"
         ({"train.batch_size": "6", "train.shards": "6"}, "train: batch_size .*two samples or more .* was 6, .*"),
         (
             {"train.temperature_scaling": "true", "model.loss": "mse"},
-            "train.temperature_scaling needs .*, was mse",
+            "train.temperature_scaling needs model.loss cross_entropy, was mse",
         ),
         (
             {"train.temperature_scaling": "true", "data.validation_size": "0"},
-            "train.temperature_scaling needs .* was 0",
+            "train.temperature_scaling needs validation rows; data.validation_size was 0",
         ),
         ({"custom.test_fraction": "null"}, "custom: must have either .* and the other null; both are null"),
         ({"custom.test": "t.csv"}, "custom: must have either .* and the other null; test was 't.csv'"),

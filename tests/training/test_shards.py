@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F  # noqa: N812 -- its customary name
 
+from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.numerics import threads
 from mnist_pipeline.training import batches
 from mnist_pipeline.training.loop import fit
 from mnist_pipeline.training.optimizers import make_optimizer, make_schedule
+from mnist_pipeline.training.shards import Shards
 from tests.training.runs import CNN, SMALL, MakeParams, samples, trained, untrained, weights_of
 
 
@@ -82,3 +84,13 @@ def test_the_number_of_threads_changes_no_bit(
     for weights, history in found[1:]:
         assert torch.equal(weights, found[0][0])
         assert history == found[0][1]
+
+
+@pytest.mark.parametrize(("shards", "processes"), [(1, 2), (4, 3)])
+def test_processes_that_cannot_share_the_shards_equally_are_refused(
+    monkeypatch: pytest.MonkeyPatch, shards: int, processes: int
+) -> None:
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: processes)
+    with pytest.raises(PipelineError, match=rf"^train\.shards must be .* the {processes} processes, was {shards}$"):
+        Shards(nn.Linear(1, 1), shards)
