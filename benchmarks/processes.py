@@ -111,7 +111,7 @@ def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | 
     return [f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path))]
 
 
-def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wrong: bool = False) -> dict[str, Any]:
+def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False) -> dict[str, Any]:
     """Train with changed params and evaluate, through the stages; with ``plot``, run plot and card, too."""
     params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
@@ -120,25 +120,33 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False, keep_wron
         later = stage("evaluate", here, {"test": ARRAYS["test"]})
         if plot:
             later += stage("plot", here, {}) + stage("card", here, {"summary": ROOT / "metrics" / "data.json"})
-        predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
-        metrics = json.loads((here / "metrics" / "test_details.json").read_text("utf-8"))
-        training = json.loads((here / "metrics" / "train_details.json").read_text("utf-8"))
+        accuracies = accuracies_in(here)
         digest = hashlib.sha256()
         for path in sorted(each for name in ("models", "metrics") for each in (here / name).glob("*.*")):
             digest.update(path.read_bytes())
     loop = float(re.findall(r"in ([0-9.]+) s", ran.output)[0])
-    return {
-        "accuracy": metrics["accuracy"],
-        "corrected_accuracy": metrics["corrected"]["accuracy"],
-        "validation_accuracy": training["validation_accuracy"],
+    return accuracies | {
         "train_stage_seconds": ran.seconds,
         "peak_megabytes": ran.peak_megabytes,
         "stages_seconds": ran.seconds + later,
         "training_seconds": loop,
         "hash": digest.hexdigest(),
-    } | ({"wrong": wrong_of(predictions)} if keep_wrong else {})
+    }
 
 
-def wrong_of(predictions: list[str]) -> list[int]:
-    """Return the indices of the misclassified samples."""
-    return [int(row["index"]) for row in csv.DictReader(predictions) if row["actual"] != row["predicted"]]
+def accuracies_in(here: Path) -> dict[str, Any]:
+    """Return the accuracies that the stages wrote into a folder."""
+    metrics = json.loads((here / "metrics" / "test_details.json").read_text("utf-8"))
+    training = json.loads((here / "metrics" / "train_details.json").read_text("utf-8"))
+    return {
+        "accuracy": metrics["accuracy"],
+        "corrected_accuracy": metrics["corrected"]["accuracy"],
+        "validation_accuracy": training["validation_accuracy"],
+    }
+
+
+def mistakes_in(here: Path) -> dict[str, str]:
+    """Return what was predicted for each misclassified test image, by its index."""
+    predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
+    rows = csv.DictReader(predictions)
+    return {row["index"]: row["predicted"] for row in rows if row["actual"] != row["predicted"]}

@@ -6,6 +6,7 @@ import itertools
 import statistics
 from typing import Any
 
+from benchmarks.accuracies import accuracy_lines
 from benchmarks.charts import draw_contenders, draw_growth
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, column, read_results, settings_digest, short
@@ -41,7 +42,7 @@ def figures_table(found: dict[str, Any]) -> str:
             f"| default: test accuracy over seeds | ≥ 0.983 | {spread(column(runs, 'accuracy'), 4)} |",
             f"| default: train stage: seconds | ≤ 20 | {spread(column(runs, 'train_stage_seconds'), 1)} |",
         ]
-    lines += experiment_lines(found)
+    lines += accuracy_lines(found) + experiment_lines(found)
     if "nothing_to_do" in found:
         lines.append(
             f"| `dvc repro` with nothing to do: ratio to an empty project | ≤ 1.25 | "

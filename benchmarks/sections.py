@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.accuracies import accuracies
 from benchmarks.audit_quality import audit
 from benchmarks.ensembles import ensembles
 from benchmarks.experiment import experiment, fresh_clone
@@ -433,6 +434,7 @@ def measured_stage(
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     section.__name__: section
     for section in (
+        accuracies,
         audit,
         augmentation,
         choice,

@@ -1,0 +1,109 @@
+"""What presets reach in their time: five seeds each, one process on each core, and the two-way interval of the mean."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from benchmarks.processes import (
+    ARRAYS,
+    ROOT,
+    accuracies_in,
+    folder,
+    mistakes_in,
+    run_measured,
+    stage,
+    stage_command,
+)
+from benchmarks.results import cpu_name, read_results, settings_digest, write_results
+from mnist_pipeline.data.corrections import read_corrections
+from mnist_pipeline.experiments.significance import compare_scores
+from mnist_pipeline.ladder.spec import load_ladder
+from mnist_pipeline.params.overrides import with_overrides
+
+SEEDS = 5
+TARGETS = {"mlp-20min": 0.9953, "cnn-20min": 0.9973, "ensemble-1h": 0.9978}
+ROWS = 10_000
+"""Of MNIST's test set."""
+
+
+def accuracies() -> dict[str, Any]:
+    """Test accuracy of the presets with targets: five seeds, two runs at a time, on one core each.
+
+    Earlier results of the same settings are kept: all of them take four hours.
+    """
+    presets = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets
+    digests = {name: settings_digest(presets[name].overrides) for name in TARGETS}
+    before = read_results().get("accuracies", {}).get("runs", {})
+    runs = {
+        name: {seed: run for seed, run in before.get(name, {}).items() if run["settings"] == digest}
+        for name, digest in digests.items()
+    }
+    cores: SimpleQueue[int] = SimpleQueue()
+    for core in (0, 1):
+        cores.put(core)
+
+    def measure(task: tuple[str, str]) -> None:
+        name, seed = task
+        core = cores.get()
+        try:
+            run = train_and_evaluate_on(core, dict(presets[name].overrides) | {"train.seed": int(seed)})
+        finally:
+            cores.put(core)
+        runs[name][seed] = {"settings": digests[name], "cpu": cpu_name()} | run
+        print(f"  {name}, seed {seed}: {run['accuracy']}", flush=True)
+        write_results("accuracies", {"runs": runs})  # an interruption loses two runs at most
+
+    missing = [(name, seed) for name in TARGETS for seed in map(str, range(SEEDS)) if seed not in runs[name]]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(measure, missing))
+    return {"runs": runs}
+
+
+def train_and_evaluate_on(core: int, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Train and evaluate on one core; return accuracies, mistakes, and the seconds of the train stage."""
+    with folder() as here:
+        content = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), overrides)
+        (here / "params.yaml").write_text(yaml.safe_dump(content), "utf-8")
+        ran = run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}), cores=1, first=core)
+        stage("evaluate", here, {"test": ARRAYS["test"]})
+        return accuracies_in(here) | {"wrong": mistakes_in(here), "train_stage_seconds": ran.seconds}
+
+
+def accuracy_lines(found: dict[str, Any]) -> list[str]:
+    """Return the lines of the table: mean accuracy and its two-way interval, also on corrected labels."""
+    if "accuracies" not in found:
+        return []
+    classes = [str(digit) for digit in range(10)]
+    corrections = read_corrections(ROOT / "data" / "corrections" / "mnist_test.csv", classes)["test"]
+    lines = []
+    for name, target in TARGETS.items():
+        runs = [run["wrong"] for run in found["accuracies"]["runs"].get(name, {}).values()]
+        if len(runs) < 2:
+            continue
+        given = np.ones((len(runs), ROWS))
+        for number, wrong in enumerate(runs):
+            given[number, [int(row) for row in wrong]] = 0
+        corrected = given.copy()
+        for row, correction in corrections.items():
+            for number, wrong in enumerate(runs):
+                predicted = wrong.get(str(row), classes[correction.given])
+                corrected[number, row] = correction.label is not None and predicted == classes[correction.label]
+        kept = [row for row in range(ROWS) if row not in corrections or corrections[row].label is not None]
+        lines.append(
+            f"| `{name}`: test accuracy, and the interval of its mean by the two-way test | ≥ {target} "
+            f"| {described(given)}; on corrected labels {described(corrected[:, kept])} |"
+        )
+    return lines
+
+
+def described(scores: NDArray[np.float64]) -> str:
+    """Describe the mean of scores, (runs, samples), with the interval over seeds and samples."""
+    means = scores.mean(axis=1)
+    low, high = compare_scores(np.zeros_like(scores), scores).interval()
+    return f"{means.mean():.4f} ± {means.std(ddof=1):.4f} (n = {len(means)}), {low:.4f} to {high:.4f}"
