@@ -158,7 +158,7 @@ OURS: dict[str, dict[str, Any]] = {
     "ours, MLP, 10 epochs (default)": {},
     "ours, small CNN, 1 epoch": {
         "model.architecture": "cnn", "model.cnn.channels": [[8], [16], [32]], "data.deskew": True,
-        "train.epochs": 1, "train.shards": 2, "optimizers.sgd.learning_rate": 0.3,
+        "train.epochs": 1, "train.batch_size": 192, "train.shards": 2, "optimizers.sgd.learning_rate": 0.4,
     },
     "ours, CNN, 1 epoch": CNN | {"train.epochs": 1},
     "ours, CNN, 2 epochs": CNN | {"train.epochs": 2},

@@ -156,7 +156,7 @@ def main() -> None:
     changes, rows = json.loads(sys.argv[1]), int(sys.argv[2])
     base = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     params = Params.model_validate(with_overrides(base, changes | {"data.validation_size": 0}))
-    numerics.configure(params.runtime.numerics, params.train.shards)  # before NumPy and torch are imported
+    numerics.configure(params.runtime.numerics, library_threads=params.library_threads)  # before NumPy and torch
     import numpy as np
 
     from mnist_pipeline.data.dataset import load_dataset

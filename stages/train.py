@@ -25,7 +25,7 @@ def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
-    numerics.configure(params.runtime.numerics, params.train.shards)  # before NumPy and torch are imported
+    numerics.configure(params.runtime.numerics, library_threads=params.library_threads)  # before NumPy and torch
     from dataclasses import astuple, fields
 
     from mnist_pipeline.core.arrays import save_arrays

@@ -41,13 +41,13 @@ def test_fast_and_mixed_set_only_how_threads_wait(
 
 
 @pytest.mark.parametrize(("wanted", "number"), [("8", 8), ("1", 1), ("0", 3), ("4,2", 3), ("", 3)])
-@pytest.mark.parametrize(("name", "shards"), [("portable", 1), ("fast", 2)])
+@pytest.mark.parametrize("name", ["portable", "fast"])
 def test_libraries_get_one_thread_and_we_as_many_as_are_wanted_or_as_there_are_cores(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str, shards: int, wanted: str, number: int
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str, wanted: str, number: int
 ) -> None:
     monkeypatch.setattr(numerics, "usable_cores", lambda: 3)
     environment["OMP_NUM_THREADS"] = wanted
-    numerics.configure(name, shards)
+    numerics.configure(name, library_threads=name == "portable")
     assert numerics.threads.number == number
     assert environment == (PORTABLE_ENVIRONMENT if name == "portable" else ONE_THREAD) | WAITING
 

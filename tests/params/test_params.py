@@ -54,6 +54,21 @@ def problems_of(load: Load, tmp_path: Path, changes: dict[str, str]) -> list[str
     return [line.removeprefix(start) for line in lines]
 
 
+@pytest.mark.parametrize(
+    ("changes", "divided"),
+    [
+        ({"model.mlp.hidden_units": "[200]", "train.batch_size": "128"}, False),
+        ({"model.mlp.hidden_units": "[800]", "train.batch_size": "128"}, True),
+        ({"model.mlp.hidden_units": "[200]", "train.batch_size": "1024"}, True),
+        ({"model.mlp.hidden_units": "[800]", "train.batch_size": "128", "train.shards": "2"}, False),
+        ({"model.architecture": "cnn"}, True),
+        ({"model.architecture": "cnn", "train.shards": "2"}, False),
+    ],
+)
+def test_libraries_divide_large_batches_that_are_one_shard(load: Load, changes: dict[str, str], divided: bool) -> None:
+    assert value_of(load(changes), "library_threads") is divided
+
+
 def test_a_file_loads_to_its_values() -> None:
     assert load_params(PARAMS).model_dump(mode="json") == read_yaml(PARAMS)
     assert load_data_files(DATA_FILES).model_dump(mode="json") == read_yaml(DATA_FILES)

@@ -19,7 +19,7 @@ Kind = TypeVar("Kind", bound=Optimizer)
 def _eager(kind: type[Kind]) -> type[Kind]:
     """Return PyTorch's optimizer without what wraps its methods.
 
-    That is for torch.compile, whose import takes a second, and for the profiler, half the time of a step.
+    That is for torch.compile, whose import takes a second, and for the profiler, a quarter of the time of a step.
     """
     methods = {
         name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "load_state_dict", "state_dict")
