@@ -156,7 +156,8 @@ def main() -> None:
     changes, rows = json.loads(sys.argv[1]), int(sys.argv[2])
     base = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     params = Params.model_validate(with_overrides(base, changes | {"data.validation_size": 0}))
-    numerics.configure(params.runtime.numerics, library_threads=params.library_threads)  # before NumPy and torch
+    library_threads = params.train.library_threads(params.model)
+    numerics.configure(params.runtime.numerics, library_threads=library_threads)  # before NumPy and torch are imported
     import numpy as np
 
     from mnist_pipeline.data.dataset import load_dataset

@@ -25,7 +25,8 @@ def main() -> None:
     """Run the stage."""
     args = parse_flags(__doc__, FLAGS)
     params = load_params(args.params)
-    numerics.configure(params.runtime.numerics, library_threads=params.library_threads)  # before NumPy and torch
+    library_threads = params.train.library_threads(params.model)
+    numerics.configure(params.runtime.numerics, library_threads=library_threads)  # before NumPy and torch are imported
     from dataclasses import astuple, fields
 
     from mnist_pipeline.core.arrays import save_arrays

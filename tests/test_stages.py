@@ -46,7 +46,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     Each flag's file is called like the flag. Without arguments, all flags are given.
     """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(numerics, "configure", lambda *_: None)  # it would come too late: PyTorch is imported
+    monkeypatch.setattr(numerics, "configure", lambda *_, **__: None)  # it would come too late: PyTorch is imported
     write_params(tmp_path, SMALL)
 
     def run(name: str, *arguments: str) -> tuple[int, str]:

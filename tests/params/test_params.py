@@ -66,7 +66,8 @@ def problems_of(load: Load, tmp_path: Path, changes: dict[str, str]) -> list[str
     ],
 )
 def test_libraries_divide_large_batches_that_are_one_shard(load: Load, changes: dict[str, str], divided: bool) -> None:
-    assert value_of(load(changes), "library_threads") is divided
+    params = load(changes)
+    assert value_of(params, "train").library_threads(value_of(params, "model")) is divided
 
 
 def test_a_file_loads_to_its_values() -> None:

@@ -7,6 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mnist_pipeline.params.base import NotNegative, PositiveFloat, PositiveInt, Section, UnitInterval
+from mnist_pipeline.params.model import MlpParams, ModelParams
+
+SMALL_LAYERS = 40_000
+"""Outputs of an MLP's hidden layers in a batch, so few that two threads of a library wait longer than they gain."""
 
 
 class AugmentationParams(Section):
@@ -55,6 +59,13 @@ class TrainParams(Section):
                 f"{self.shards} shards"
             )
         return self
+
+    def library_threads(self, model: ModelParams) -> bool:
+        """Whether fast numerics divide each product among the cores, rather than shards, members and augmentation."""
+        small = (
+            isinstance(model.settings, MlpParams) and self.batch_size * sum(model.settings.hidden_units) <= SMALL_LAYERS
+        )
+        return self.shards == 1 and not small
 
 
 AUDIT_KINDS = (

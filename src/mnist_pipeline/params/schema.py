@@ -30,9 +30,6 @@ REQUIREMENTS = {
 
 SectionType = TypeVar("SectionType", bound=Section)
 
-SMALL_LAYER = 40_000
-"""Outputs of an MLP's hidden layers in a batch, so few that two threads of a library wait longer than they gain."""
-
 
 class Params(Section):
     """The whole of params.yaml."""
@@ -53,14 +50,6 @@ class Params(Section):
         if self.train.temperature_scaling and self.data.validation_size == 0:
             raise ValueError("train.temperature_scaling needs validation rows; data.validation_size was 0")
         return self
-
-    @property
-    def library_threads(self) -> bool:
-        """Whether fast numerics divide each product among the cores, rather than shards, members and augmentation."""
-        if self.model.architecture != "mlp" or self.model.mlp is None:
-            return self.train.shards == 1
-        outputs = self.train.batch_size * sum(self.model.mlp.hidden_units)
-        return self.train.shards == 1 and outputs > SMALL_LAYER
 
 
 def load_params(path: Path) -> Params:
