@@ -88,6 +88,7 @@ WRONG = (
 """What is replaced in params.yaml, by what, the message, and whether a stage says it here, too: check or check_data."""
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_is_refused_before_any_output_is_removed(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

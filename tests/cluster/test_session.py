@@ -105,6 +105,7 @@ COMMIT = "git commit -qam x && git push -q origin main"
 REMOTE = ["--scheduler", "tcp://127.0.0.1:1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "words", "message"),
     [
@@ -138,6 +139,7 @@ def test_what_cannot_go_well_is_refused_before_anything_runs(
     assert not (repository.path / ".scratch").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("repository")
 def test_workers_that_run_another_commit_are_left_alone(scheduler: str) -> None:
     with Client(scheduler) as other:

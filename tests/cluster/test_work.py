@@ -60,6 +60,7 @@ def test_a_run_is_published_once_and_says_who_made_it(origin: Origin) -> None:
     assert origin.refs() == ["run-1"]
 
 
+@pytest.mark.slow
 def test_a_repetition_is_compared_file_by_file(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(origin, origin.job(1))
     again = run(origin, origin.job(1), "second", again=True)
@@ -105,6 +106,7 @@ def test_a_worker_refuses_what_would_give_other_bits(origin: Origin, path: str, 
     assert origin.refs() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["half", "locked", "dirty", "other"])
 def test_a_clone_is_mended_whatever_happened_to_it(origin: Origin, damage: str) -> None:
     run(origin, origin.job(1))

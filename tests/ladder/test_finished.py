@@ -83,6 +83,7 @@ def test_an_experiment_stands_until_its_code_data_or_params_change(
     assert found == ({RUN: commit} if stands else {})
 
 
+@pytest.mark.slow
 def test_of_several_experiments_of_a_name_the_one_that_stands_is_found(repository: Repository) -> None:
     (commit,) = commits_of(repository, RUN.name)
     repository.commit("Later")
@@ -102,6 +103,7 @@ def test_what_dvc_gc_removed_is_run_again(repository: Repository) -> None:
     assert cached_output(repository.path, again, STEPS).exists()
 
 
+@pytest.mark.slow
 def test_one_ladder_runs_at_a_time(repository: Repository) -> None:
     with exclusive(repository.path / RUNS, "mnist ladder run"):
         printed = repository.start("mnist ladder run base").communicate()[0]

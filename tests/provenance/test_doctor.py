@@ -93,6 +93,7 @@ def test_what_is_damaged_everywhere_is_removed_and_made_again(here: Path, capsys
     assert git(here, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_the_run_cache_is_removed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """DVC would refuse to run the stage, or take another result for that of the run."""
     entries = sorted((here / ".dvc" / "cache" / "runs").glob("*/*/*"))
@@ -107,6 +108,7 @@ def test_a_damaged_file_of_the_run_cache_is_removed(here: Path, capsys: pytest.C
     assert doctor(capsys)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_cache", [True, False])
 def test_what_the_user_edited_is_named_and_left(here: Path, capsys: pytest.CaptureFixture[str], in_cache: bool) -> None:
     if not in_cache:
@@ -122,6 +124,7 @@ def test_what_the_user_edited_is_named_and_left(here: Path, capsys: pytest.Captu
     assert (here / STEPS).read_text() == "edited"
 
 
+@pytest.mark.slow
 def test_what_killed_commands_left_is_removed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     travelling = ".scratch/checkpoints/checkpoints/ab/cd/adam-0/abc.safetensors"
     left = {

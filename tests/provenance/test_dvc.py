@@ -88,6 +88,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return make_quick_repository(tmp_path_factory.mktemp("repository"))
 
 
+@pytest.mark.slow
 def test_dvc_itself_answers_with_an_empty_queue_or_an_error(repository: Repository) -> None:
     assert parse_queue(run_dvc(repository.path, "queue", "status")) == Queue()
     with pytest.raises(PipelineError, match=r"(?s)dvc nonsense: .*nonsense"):

@@ -139,6 +139,7 @@ def test_a_clone_is_run_and_compared_with_what_is_committed(
     assert [*tmp_path.iterdir()] == [running]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_verified_is_named(repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="git rev-parse HEAD"):
         verify(tmp_path)
