@@ -399,19 +399,26 @@ def preset_table(found: dict[str, Any]) -> str:
     header = ["preset", "description", "test accuracy", "corrected labels", "validation accuracy", "seconds", "fast"]
     rows = [[*header, "portable", "CPU"]]
     for name, preset in ladder.presets.items():
-        runs = [run for run in result["runs"].get(name, []) if run["settings"] == settings_digest(preset.overrides)]
+        digest = settings_digest(preset.overrides)
+        timed = [run for run in result["runs"].get(name, []) if run["settings"] == digest]
+        more = found.get("accuracies", {}).get("runs", {}).get(name, {}).values()
+        scored = [run for run in more if run["settings"] == digest]
+        runs = scored if len(scored) > len(timed) else timed
         if not runs:
             rows.append([f"`{name}`", preset.title, "not measured", "", "", "", "", "", ""])
             continue
         validation = [each for each in column(runs, "validation_accuracy") if each is not None]
-        fast = result.get("fast_seconds", {}).get(name)
+        corrected = [run["corrected_accuracy"] for run in runs if "corrected_accuracy" in run]
+        seconds = column(timed, "training_seconds") or column(scored, "train_stage_seconds")
+        others = [result.get(f"{kind}_seconds", {}).get(name) if timed else None for kind in ("fast", "portable")]
+        estimates = ["" if each is None else f"{each:.0f}" for each in others]
+        if preset.overrides["runtime.numerics"] == "fast":
+            estimates[0] = "same"
         rows.append([
-            f"`{name}`", preset.title, spread(column(runs, "accuracy"), 4),
-            spread([run["corrected_accuracy"] for run in runs], 4) if "corrected_accuracy" in runs[0] else "",
+            f"`{name}`", preset.title, spread(column(runs, "accuracy"), 4), spread(corrected, 4) if corrected else "",
             spread(validation, 4).split(" (")[0] if validation else "no validation set",
-            spread(column(runs, "training_seconds"), 1).split(" (")[0], "same" if fast is None else f"{fast:.0f}",
-            f"{result['portable_seconds'][name]:.0f}",
-            ", ".join(sorted({short(run["cpu"]) for run in runs})),
+            spread(seconds, 1).split(" (")[0] + ("" if timed else ", one core"),
+            *estimates, ", ".join(sorted({short(run["cpu"]) for run in [*timed, *runs]})),
         ])  # fmt: skip
     return markdown_table(rows)
 
