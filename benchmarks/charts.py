@@ -38,8 +38,10 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
             for name, runs in ours.items()
             if kind in name.lower()
         )
+        best = [point for place, point in enumerate(points) if point[1] >= max(each[1] for each in points[: place + 1])]
         label = f"ours, {kind.upper()}: each point is a complete run"
-        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=1, label=label)
+        axes.plot(*zip(*best, strict=True), marker=marker, color=colour, linewidth=1, label=label)
+        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linestyle="none")
     axes.set(xscale="log", xlabel="training time in seconds (log scale)", ylabel="test accuracy, %", ylim=(95, 100))
     axes.set_yticks([95, 96, 97, 98, 99, 100])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
