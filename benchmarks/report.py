@@ -292,7 +292,7 @@ def contender_lines(found: dict[str, Any]) -> list[str]:
         "scikit-learn": [run["course"] for run in result["sklearn"]],
         "PyTorch's example": [run["course"] for run in result["pytorch"]],
     }
-    targets = {("the tutorial's loop", 0.97): "≥ 100", ("PyTorch's example", 0.99): "≥ 15"}
+    targets = {("the tutorial's loop", 0.97): "≥ 100", ("PyTorch's example", 0.99): "≥ 50"}
     lines = []
     for accuracy in (0.97, 0.98, 0.99):
         reaching = {name: statistics.median(column(runs, "training_seconds")) for name, runs in ours.items()
@@ -314,7 +314,7 @@ def contender_lines(found: dict[str, Any]) -> list[str]:
     seconds, same = [course[9]["seconds"] for course in theirs], column(default, "training_seconds")
     ratios = [a / b for a, b in zip(seconds, same, strict=True)]
     lines.append(
-        f"| time of ten epochs of 784-200-10 in batches of 128: ratio of scikit-learn to ours | ≥ 1.5 | "
+        f"| time of ten epochs of 784-200-10 in batches of 128: ratio of scikit-learn to ours | ≥ 2.5 | "
         f"{spread(ratios, 2)}; accuracy "
         f"{spread([course[9]['accuracy'] for course in theirs], 4)}, {spread(column(default, 'accuracy'), 4)} |"
     )
