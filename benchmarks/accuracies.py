@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def accuracies() -> dict[str, Any]:
         name: {seed: run for seed, run in before.get(name, {}).items() if run["settings"] == digest}
         for name, digest in digests.items()
     }
-    cores: SimpleQueue[int] = SimpleQueue()
+    writing, cores = Lock(), SimpleQueue[int]()
     for core in (0, 1):
         cores.put(core)
 
@@ -55,9 +56,10 @@ def accuracies() -> dict[str, Any]:
             run = train_and_evaluate_on(core, dict(presets[name].overrides) | {"train.seed": int(seed)})
         finally:
             cores.put(core)
-        runs[name][seed] = {"settings": digests[name], "cpu": cpu_name()} | run
         print(f"  {name}, seed {seed}: {run['accuracy']}", flush=True)
-        write_results("accuracies", {"runs": runs})  # an interruption loses two runs at most
+        with writing:
+            runs[name][seed] = {"settings": digests[name], "cpu": cpu_name()} | run
+            write_results("accuracies", {"runs": runs})  # an interruption loses two runs at most
 
     missing = [(name, seed) for name in TARGETS for seed in map(str, range(SEEDS)) if seed not in runs[name]]
     with ThreadPoolExecutor(2) as pool:
