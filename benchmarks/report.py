@@ -409,7 +409,7 @@ def preset_table(found: dict[str, Any]) -> str:
             continue
         validation = [each for each in column(runs, "validation_accuracy") if each is not None]
         corrected = [run["corrected_accuracy"] for run in runs if "corrected_accuracy" in run]
-        seconds = column(timed, "training_seconds") or column(scored, "train_stage_seconds")
+        seconds = spread(column(timed, "training_seconds"), 1).split(" (")[0] if timed else ""
         others = [result.get(f"{kind}_seconds", {}).get(name) if timed else None for kind in ("fast", "portable")]
         estimates = ["" if each is None else f"{each:.0f}" for each in others]
         if preset.overrides["runtime.numerics"] == "fast":
@@ -417,8 +417,7 @@ def preset_table(found: dict[str, Any]) -> str:
         rows.append([
             f"`{name}`", preset.title, spread(column(runs, "accuracy"), 4), spread(corrected, 4) if corrected else "",
             spread(validation, 4).split(" (")[0] if validation else "no validation set",
-            spread(seconds, 1).split(" (")[0] + ("" if timed else ", one core"),
-            *estimates, ", ".join(sorted({short(run["cpu"]) for run in [*timed, *runs]})),
+            seconds, *estimates, ", ".join(sorted({short(run["cpu"]) for run in [*timed, *runs]})),
         ])  # fmt: skip
     return markdown_table(rows)
 
