@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
@@ -17,6 +15,7 @@ from benchmarks.processes import (
     accuracies_in,
     folder,
     mistakes_in,
+    on_each_core,
     run_measured,
     stage,
     stage_command,
@@ -39,32 +38,35 @@ def accuracies() -> dict[str, Any]:
     Earlier results of the same settings are kept: all of them take four hours.
     """
     presets = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets
-    digests = {name: settings_digest(presets[name].overrides) for name in TARGETS}
-    before = read_results().get("accuracies", {}).get("runs", {})
-    runs = {
-        name: {seed: run for seed, run in before.get(name, {}).items() if run["settings"] == digest}
-        for name, digest in digests.items()
-    }
-    writing, cores = Lock(), SimpleQueue[int]()
-    for core in (0, 1):
-        cores.put(core)
+    runs, writing = current_runs(read_results()), Lock()
 
-    def measure(task: tuple[str, str]) -> None:
+    def measure(task: tuple[str, str], core: int) -> None:
         name, seed = task
-        core = cores.get()
-        try:
-            run = train_and_evaluate_on(core, dict(presets[name].overrides) | {"train.seed": int(seed)})
-        finally:
-            cores.put(core)
+        overrides = dict(presets[name].overrides)
+        run = train_and_evaluate_on(core, overrides | {"train.seed": int(seed)})
         print(f"  {name}, seed {seed}: {run['accuracy']}", flush=True)
         with writing:
-            runs[name][seed] = {"settings": digests[name], "cpu": cpu_name()} | run
+            runs[name][seed] = {"settings": settings_digest(overrides), "cpu": cpu_name()} | run
             write_results("accuracies", {"runs": runs})  # an interruption loses two runs at most
 
-    missing = [(name, seed) for name in TARGETS for seed in map(str, range(SEEDS)) if seed not in runs[name]]
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(measure, missing))
+    on_each_core(
+        measure, [(name, seed) for name in TARGETS for seed in map(str, range(SEEDS)) if seed not in runs[name]]
+    )
     return {"runs": runs}
+
+
+def current_runs(found: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the results of each preset with the settings that it has now, by seed."""
+    presets = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets
+    before = found.get("accuracies", {}).get("runs", {})
+    return {
+        name: {
+            seed: run
+            for seed, run in before.get(name, {}).items()
+            if run["settings"] == settings_digest(presets[name].overrides)
+        }
+        for name in TARGETS
+    }
 
 
 def train_and_evaluate_on(core: int, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -79,13 +81,11 @@ def train_and_evaluate_on(core: int, overrides: dict[str, Any]) -> dict[str, Any
 
 def accuracy_lines(found: dict[str, Any]) -> list[str]:
     """Return the lines of the table: mean accuracy and its two-way interval, also on corrected labels."""
-    if "accuracies" not in found:
-        return []
     classes = [str(digit) for digit in range(10)]
     corrections = read_corrections(ROOT / "data" / "corrections" / "mnist_test.csv", classes)["test"]
     lines = []
-    for name, target in TARGETS.items():
-        runs = [run["wrong"] for run in found["accuracies"]["runs"].get(name, {}).values()]
+    for name, by_seed in current_runs(found).items():
+        runs = [run["wrong"] for run in by_seed.values()]
         if len(runs) < 2:
             continue
         given = np.ones((len(runs), ROWS))
@@ -98,7 +98,7 @@ def accuracy_lines(found: dict[str, Any]) -> list[str]:
                 corrected[number, row - 1] = correction.label is not None and predicted == classes[correction.label]
         dropped = [row - 1 for row, correction in corrections.items() if correction.label is None]
         lines.append(
-            f"| `{name}`: test accuracy, and the interval of its mean by the two-way test | ≥ {target} "
+            f"| `{name}`: test accuracy, and the interval of its mean by the two-way test | ≥ {TARGETS[name]} "
             f"| {described(given)}; on corrected labels {described(np.delete(corrected, dropped, axis=1))} |"
         )
     return lines

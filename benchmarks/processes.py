@@ -11,15 +11,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import yaml
 
 from mnist_pipeline.params.overrides import with_overrides
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 ROOT = Path(__file__).parents[1]
 ARRAYS = {split: ROOT / "data" / "prepared" / f"{split}.safetensors" for split in ("train", "test")}
@@ -73,6 +78,23 @@ def run_measured(*arguments: str | Path, cores: int = 2, first: int = 0) -> Ran:
         if status:
             raise RuntimeError(f"{arguments}: {errors.read().decode()}")
         return Ran(output.read().decode(), seconds, usage.ru_maxrss / 1024)
+
+
+def on_each_core(run: Callable[[Task, int], Result], tasks: Iterable[Task]) -> list[Result]:
+    """Return what ``run`` returns for each task and the core that is free for it: two at a time, on cores 0 and 1."""
+    cores: SimpleQueue[int] = SimpleQueue()
+    for core in (0, 1):
+        cores.put(core)
+
+    def run_on_free(task: Task) -> Result:
+        core = cores.get()
+        try:
+            return run(task, core)
+        finally:
+            cores.put(core)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run_on_free, tasks))
 
 
 def path_with_python() -> str:

@@ -6,7 +6,7 @@ import itertools
 import statistics
 from typing import Any
 
-from benchmarks.accuracies import accuracy_lines
+from benchmarks.accuracies import accuracy_lines, current_runs
 from benchmarks.charts import draw_contenders, draw_growth
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, column, read_results, settings_digest, short
@@ -397,12 +397,11 @@ def preset_table(found: dict[str, Any]) -> str:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     header = ["preset", "description", "test accuracy", "corrected labels", "validation accuracy", "seconds", "fast"]
-    rows = [[*header, "portable", "CPU"]]
+    rows, five_seeds = [[*header, "portable", "CPU"]], current_runs(found)
     for name, preset in ladder.presets.items():
         digest = settings_digest(preset.overrides)
         timed = [run for run in result["runs"].get(name, []) if run["settings"] == digest]
-        more = found.get("accuracies", {}).get("runs", {}).get(name, {}).values()
-        scored = [run for run in more if run["settings"] == digest]
+        scored = [*five_seeds.get(name, {}).values()]
         runs = scored if len(scored) > len(timed) else timed
         if not runs:
             rows.append([f"`{name}`", preset.title, "not measured", "", "", "", "", "", ""])

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import yaml
@@ -28,6 +27,7 @@ from benchmarks.processes import (
     TABLES,
     dvc,
     folder,
+    on_each_core,
     path_with_python,
     run_measured,
     run_python,
@@ -109,22 +109,16 @@ def choice() -> dict[str, Any]:
     """Validation errors of cnn-20min and its alternatives: 20,000 validation rows, sixteen epochs, one core each."""
     base = dict(load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets["cnn-20min"].overrides)
     base |= {"data.validation_size": 20_000, "train.epochs": 16}
-    cores: SimpleQueue[int] = SimpleQueue()
-    for core in (0, 1):
-        cores.put(core)
 
-    def validation_errors(name: str) -> dict[str, float]:
-        core = cores.get()
+    def validation_errors(name: str, core: int) -> dict[str, float]:
         with folder() as here:
             measured_stage("train", here, {"train": ARRAYS["train"]}, base | CHOICES[name], cores=1, first=core)
             figures = json.loads((here / "metrics" / "train_details.json").read_text("utf-8"))
-        cores.put(core)
         mistakes = round(20_000 * (1 - figures["validation_accuracy"]))
         print(f"  {name}: {mistakes} errors", flush=True)
         return {"mistakes": mistakes, "loss": figures["validation_loss"]}
 
-    with ThreadPoolExecutor(2) as pool:
-        return {"runs": dict(zip(CHOICES, pool.map(validation_errors, CHOICES), strict=True))}
+    return {"runs": dict(zip(CHOICES, on_each_core(validation_errors, CHOICES), strict=True))}
 
 
 def contenders() -> dict[str, Any]:

@@ -8,13 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from benchmarks.processes import ARRAYS, ROOT, run_measured
+from benchmarks.processes import ARRAYS, ROOT, on_each_core, run_measured
 from mnist_pipeline.core import numerics
 from mnist_pipeline.ladder.spec import load_ladder
 from mnist_pipeline.params.overrides import with_overrides
@@ -117,25 +115,18 @@ def ghost_norm() -> dict[str, Any]:
 
     from mnist_pipeline.experiments.significance import compare_scores
 
-    cores: SimpleQueue[int] = SimpleQueue()
-    for core in (0, 1):
-        cores.put(core)
-
-    def correct(run: tuple[str, str, int]) -> NDArray[np.float64]:
-        core = cores.get()
+    def correct(run: tuple[str, str, int], core: int) -> NDArray[np.float64]:
         name, variant, seed = run
         changes = overrides_of(name) | VARIANTS[variant] | {"train.seed": seed, "train.epochs": EPOCHS[name]}
         command = worker_command(changes | {"runtime.numerics": "portable"}, 0)
         ran = run_measured(*command, cores=1, first=core)
-        cores.put(core)
         print(f"  {run}", flush=True)
         scores = np.ones(HELD_OUT)
         scores[json.loads(ran.output)] = 0.0
         return scores
 
     runs = [(name, variant, seed) for name in EPOCHS for variant in VARIANTS for seed in range(SEEDS)]
-    with ThreadPoolExecutor(2) as pool:
-        scores = dict(zip(runs, pool.map(correct, runs), strict=True))
+    scores = dict(zip(runs, on_each_core(correct, runs), strict=True))
     found: dict[str, Any] = {name: {} for name in EPOCHS}
     for name in EPOCHS:
         sides = [np.stack([scores[name, variant, seed] for seed in range(SEEDS)]) for variant in VARIANTS]
