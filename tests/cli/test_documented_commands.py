@@ -48,7 +48,9 @@ def test_commands_of_a_page_run_one_after_the_other(original: Repository, tmp_pa
         if command == "dvc pull":  # whoever else has cloned it
             git(tmp_path, "clone", "-q", "-b", "main", "origin", "theirs")
             repository = Repository(tmp_path / "theirs")
-        repository.run(command.replace("/mnt/shared/mnist", str(tmp_path / "storage")))
+        # Two workers of DVC's queue lose a run now and then: dvc#10673
+        command = command.replace("/mnt/shared/mnist", str(tmp_path / "storage")).replace("start -j 2", "start -j 1")
+        repository.run(command)
         if command.startswith("dvc remote add"):
             repository.commit("A remote")
             repository.run("git push -q origin main")

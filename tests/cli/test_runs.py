@@ -249,7 +249,7 @@ def test_without_experiments_it_says_how_to_run_one(
 def test_with_dvc_itself_a_grid_has_numbered_names_and_failures_their_reason(tmp_path: Path) -> None:
     repository = make_quick_repository(tmp_path / "repository")
     repository.run("dvc exp run --queue -n grid -S 'train.epochs=range(12,14)' -S train.seed=0,1")
-    repository.run("dvc queue start -j 2")
+    repository.run("dvc queue start")
     while re.search("Running|Queued", repository.run("dvc queue status")):
         time.sleep(1)
     found = {each["name"]: each for each in json.loads(repository.run("mnist runs --json"))}
