@@ -12,7 +12,7 @@ from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, column, read_results, settings_digest, short
 from mnist_pipeline.core.tables import between_marks, markdown_table
 from mnist_pipeline.figures.style import save_figure
-from mnist_pipeline.ladder.spec import load_ladder
+from mnist_pipeline.ladder.spec import Preset, load_ladder
 
 PAGE = ROOT / "benchmarks" / "README.md"
 PRESETS_PAGE = ROOT / "docs" / "presets.md"
@@ -391,18 +391,23 @@ def growth_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def preset_runs(found: dict[str, Any], name: str, preset: Preset) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the runs of a preset, with the settings that it has now: on both cores; five seeds, each on one core."""
+    digest = settings_digest(preset.overrides)
+    timed = [run for run in found["presets"]["runs"].get(name, []) if run["settings"] == digest]
+    return timed, [*current_runs(found).get(name, {}).values()]
+
+
 def preset_table(found: dict[str, Any]) -> str:
     """Return the table of the presets."""
     if "presets" not in found:
         return ""
     result, ladder = found["presets"], load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
     header = ["preset", "description", "test accuracy", "corrected labels", "validation accuracy", "seconds", "fast"]
-    rows, five_seeds = [[*header, "portable", "CPU"]], current_runs(found)
+    rows = [[*header, "portable", "CPU"]]
     for name, preset in ladder.presets.items():
-        digest = settings_digest(preset.overrides)
-        timed = [run for run in result["runs"].get(name, []) if run["settings"] == digest]
-        scored = [*five_seeds.get(name, {}).values()]
-        runs = scored if len(scored) > len(timed) else timed
+        timed, scored = preset_runs(found, name, preset)
+        runs = max(scored, timed, key=len)
         if not runs:
             rows.append([f"`{name}`", preset.title, "not measured", "", "", "", "", "", ""])
             continue
