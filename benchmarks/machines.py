@@ -233,7 +233,7 @@ class Machines:
                     each.kill()
 
     def link(self, name: str, state: str) -> None:
-        """Cut the link of a machine ("down"), or mend it ("up")."""
+        """Cut the link of a machine ("down"), or restore it ("up")."""
         run("ip", "link", "set", f"v{name}", state)
 
     @contextmanager

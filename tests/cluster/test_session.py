@@ -69,7 +69,7 @@ def test_a_ladder_on_workers_is_published_and_its_results_are_here(
     monkeypatch: pytest.MonkeyPatch,
     many: int,
 ) -> None:
-    monkeypatch.setattr("mnist_pipeline.cluster.data.MANY", many)
+    monkeypatch.setattr("mnist_pipeline.cluster.data.BATCH", many)
     origin = repository.path.parent / "origin"
     command = ["ladder", "run", "longer", "--seeds", "1", "--scheduler", scheduler, "--origin", str(origin)]
     main([*command, "--repeat", "0.01"])

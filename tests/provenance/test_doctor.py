@@ -1,4 +1,4 @@
-"""`mnist doctor` finds every flipped bit, and mends what it can from what is left."""
+"""`mnist doctor` finds every flipped bit, and repairs what it can from what is left."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_what_is_damaged_everywhere_is_removed_and_made_again(here: Path, capsys
     status, printed = doctor(capsys)
     assert (status, printed) == (
         1,
-        f"1 outputs are missing, such as {STEPS}: dvc checkout, dvc pull or dvc repro brings them\n",
+        f"1 outputs are missing, such as {STEPS}: dvc checkout, dvc pull or dvc repro restores them\n",
     )
     Repository(here).run("dvc repro")
     assert (here / STEPS).read_bytes() == before

@@ -1,4 +1,4 @@
-"""What a kill leaves in the files of DVC and git is mended; what the user made is not touched."""
+"""What a kill leaves in the files of DVC and git is repaired; what the user made is not touched."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pygit2
 import pytest
 
 from mnist_pipeline.core.errors import PipelineError
-from mnist_pipeline.provenance.recovery import CLONES, alone, mend
+from mnist_pipeline.provenance.recovery import CLONES, alone, repair
 from tests.repository import Repository, git
 
 LOCK = "stages:\n  train:\n    outs:\n    - {path: model, md5: abc}\n"
@@ -140,13 +140,13 @@ def leave_queued(here: Path) -> None:
 )
 def test_what_a_kill_left_is_mended(here: Path, leave: Callable[[Path], None], problem: str, status: str) -> None:
     leave(here)
-    mended = "\n".join(mend(here))
-    assert re.search(problem, mended)
+    repaired = "\n".join(repair(here))
+    assert re.search(problem, repaired)
     assert git(here, "symbolic-ref", "HEAD") == "refs/heads/main"
     assert git(here, "status", "--porcelain").strip() == status
     assert git(here, "for-each-ref", "refs/stash", "refs/exps") == ""
     assert (here / "notes.txt").read_text() in ("old\n", "new\n")
-    assert mend(here) == []
+    assert repair(here) == []
 
 
 @pytest.mark.parametrize("message", ["dvc: commit experiment 0123", "A preset"])
@@ -155,7 +155,7 @@ def test_after_a_kill_at_its_end_the_results_of_an_experiment_stay_in_the_worksp
     (here / "params.yaml").write_text("epochs: 4\n")
     git(here, "commit", "-q", "-a", "-m", message)
     git(here, "update-ref", "refs/exps/01/23/quick", "HEAD")
-    assert len(mend(here)) == 1
+    assert len(repair(here)) == 1
     assert git(here, "symbolic-ref", "HEAD") == "refs/heads/main"
     assert git(here, "status", "--porcelain").strip() == "M params.yaml"
 
@@ -171,7 +171,7 @@ def test_what_the_user_stashed_and_checked_out_stays(here: Path, own: bool) -> N
         os.utime(lock, (time.time() + 100, time.time() + 100))  # the experiment came later
     git(here, "commit", "-q", "--allow-empty", "-m", "later")
     git(here, "checkout", "-q", git(here, "rev-parse", "main~1"))
-    mend(here)
+    repair(here)
     assert git(here, "stash", "list") != ""
     assert git(here, "rev-parse", "--symbolic-full-name", "HEAD") == "HEAD"
 
@@ -179,7 +179,7 @@ def test_what_the_user_stashed_and_checked_out_stays(here: Path, own: bool) -> N
 def test_files_that_were_edited_since_the_kill_are_left_to_the_user(here: Path) -> None:
     leave_stash(here)
     (here / "notes.txt").write_text("newer\n")
-    assert len(mend(here)) == 2
+    assert len(repair(here)) == 2
     assert (here / "notes.txt").read_text() == "newer\n"
     assert git(here, "stash", "list") != ""
 
@@ -201,7 +201,7 @@ def running_dvc(here: Path, command: str, folder: Path = Path()) -> Iterator[Non
 def test_nothing_is_mended_while_dvc_works(here: Path) -> None:
     empty_lock(here)
     with running_dvc(here, "exp show"):
-        assert mend(here) == []
+        assert repair(here) == []
         with alone(here, "mnist reset"):
             assert (here / ".dvc" / "tmp" / "rwlock").read_bytes() == b""
     with running_dvc(here, "exp run", CLONES / "host-0"), alone(here, "mnist reset"):  # another repository

@@ -243,7 +243,7 @@ class Suite:
             flip_bit(file, random)
             damaged = hashlib.md5(file.read_bytes()).hexdigest()
             status, _ = world.ended(world.start(command), command)
-            if status == 0:  # nothing read the file, or DVC copied it: the way back must restore it
+            if status == 0:  # nothing read the file, or DVC copied it: the recovery must restore it
                 self.must_be(world, (command,), base=base, damaged=damaged)
             self.recover(world, row, random)
         return status != 0

@@ -13,7 +13,7 @@ COMMANDS = {
     "audit": "print what is suspect about the data, or correct it",
     "check": "check params.yaml and experiments.yaml; run nothing",
     "compare": "compare two runs: is one better, and on which images",
-    "doctor": "check outputs, cache and git; mend what is damaged",
+    "doctor": "check outputs, cache and git; repair what is damaged",
     "ladder": "run the improvements of experiments.yaml; report them",
     "predict": "classify photos of digits",
     "preset": "train with settings chosen for a given time",

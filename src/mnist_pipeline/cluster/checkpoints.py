@@ -19,7 +19,7 @@ SECONDS_BETWEEN = 5.0
 class Checkpoints:
     """The checkpoints of one run, here and where all workers find them.
 
-    Files are copied whole and renamed at their destination. Whoever reads a checkpoint checks it.
+    Files are copied whole and renamed at their destination. A checkpoint is verified when it is read.
 
     Args:
         clone: of the worker.
@@ -37,7 +37,7 @@ class Checkpoints:
             self._there = f"{root}/checkpoints/{job.where}"
 
     def fetch(self) -> None:
-        """Bring those that another worker left."""
+        """Fetch those that another worker left."""
         if self._there is not None and self._files.exists(self._there):
             self._here.mkdir(parents=True, exist_ok=True)
             for path in self._files.ls(self._there, detail=False):

@@ -21,7 +21,7 @@ from mnist_pipeline.core.files import write_text
 from mnist_pipeline.core.hardware import usable_cores
 from mnist_pipeline.provenance.git import EXPERIMENTS, git_lines, read_file, run_git
 from mnist_pipeline.provenance.paths import PACKAGES
-from mnist_pipeline.provenance.recovery import DVC_FILES, exclusive, mend
+from mnist_pipeline.provenance.recovery import DVC_FILES, exclusive, repair
 
 MARK = "MNIST_CLONE"
 """Environment variable of all processes of a run: the clone in which they work."""
@@ -117,7 +117,7 @@ def prepare(clone: Path, origin: str, commit: str, store: str | None) -> None:
 
 def _check_out(clone: Path, origin: str, commit: str, store: str | None) -> None:
     shutil.rmtree(clone / DVC_FILES / "exps", ignore_errors=True)
-    mend(clone)
+    repair(clone)
     run_git(clone, "remote", "set-url", "origin", origin)
     try:
         run_git(clone, "cat-file", "-e", f"{commit}^{{commit}}")

@@ -12,8 +12,8 @@ from mnist_pipeline.cluster.jobs import Job
 from mnist_pipeline.provenance.dvc import hashes_of, outputs_of, run_dvc, stages_of, with_upstream
 from mnist_pipeline.provenance.git import object_hashes
 
-MANY = 16
-"""Results whose data are fetched together."""
+BATCH = 16
+"""Results whose data are pulled together."""
 
 
 def pull_data(clone: Path, job: Job) -> None:
@@ -50,38 +50,38 @@ def push_data(clone: Path, job: Job, commit: str) -> None:
         run_dvc(clone, "push", "--quiet", *data)
 
 
-class Arrivals:
-    """Fetches the outputs of results while other runs go on: DVC takes a while for many."""
+class BackgroundPull:
+    """Pulls the outputs of results, a batch at a time, while other runs go on: DVC takes a while for many."""
 
     def __init__(self, repository: Path, origin: str) -> None:
         self._repository, self._origin = repository, origin
-        self._wanted: list[str] = []
-        self._on_the_way: list[str] = []
+        self._pending: list[str] = []
+        self._batch: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def add(self, name: str) -> None:
-        """Take in that a run has a result, or another one than before."""
-        self._wanted.append(name)
+        """Note that a run has a result, or another one than before."""
+        self._pending.append(name)
 
-    def fetch_some(self) -> None:
-        """Begin to fetch, if there is enough, and nothing is on its way."""
+    def start(self) -> None:
+        """Start to pull a batch, if one is full and no other is being pulled."""
         if self._process is not None and self._process.poll() is not None:
             self.wait()
-        if self._process is None and len(self._wanted) >= MANY:
-            self._on_the_way, self._wanted = self._wanted, []
-            command = [sys.executable, "-m", "dvc", "exp", "pull", self._origin, *self._on_the_way]
+        if self._process is None and len(self._pending) >= BATCH:
+            self._batch, self._pending = self._pending, []
+            command = [sys.executable, "-m", "dvc", "exp", "pull", self._origin, *self._batch]
             silent: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
             self._process = subprocess.Popen(command, cwd=self._repository, **silent)
 
     def wait(self) -> None:
-        """Wait for what is on its way; it is wanted again if that failed."""
+        """Wait for the batch that is being pulled; if that failed, it is pending again."""
         if self._process is not None and self._process.wait():
-            self._wanted += self._on_the_way
+            self._pending += self._batch
         self._process = None
 
-    def fetch_rest(self) -> None:
-        """Fetch what is left, when nothing is on its way."""
-        fetch_data(self._repository, self._origin, self._wanted)
+    def pull_rest(self) -> None:
+        """Pull what is pending; call ``wait`` first."""
+        fetch_data(self._repository, self._origin, self._pending)
 
 
 def fetch_data(repository: Path, origin: str, names: Iterable[str]) -> None:

@@ -92,7 +92,7 @@ class Origin:
         """Create a ref, unless it is there.
 
         Returns:
-            The commit that the ref has now: this one, or that of whoever was first.
+            The commit that the ref has now: this one, or that of the first to publish.
 
         Raises:
             RevisionError: the origin cannot be reached.

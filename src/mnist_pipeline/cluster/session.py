@@ -1,4 +1,4 @@
-"""From a repository to results: check that its runs can go to workers, run them, and bring the results here."""
+"""From a repository to results: check that its runs can go to workers, run them, and fetch the results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mnist_pipeline.cluster.data import Arrivals, data_of
+from mnist_pipeline.cluster.data import BackgroundPull, data_of
 from mnist_pipeline.cluster.jobs import LOCAL, Course, Job, Place, Result, is_portable
 from mnist_pipeline.cluster.origin import Origin, origin_of, set_environment, tree_of
 from mnist_pipeline.core.errors import PipelineError, RevisionError
@@ -100,7 +100,7 @@ class Session:
         from mnist_pipeline.cluster.screen import Screen, say_trust, write_summary
         from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected, dashboard_of
 
-        data = Arrivals(self.repository, self.place.origin)
+        data = BackgroundPull(self.repository, self.place.origin)
 
         def fetched(result: Result) -> str:
             if self.is_remote:
@@ -121,7 +121,7 @@ class Session:
                 def tick(running: Collection[str]) -> None:
                     screen.tick(running)
                     if with_data:
-                        data.fetch_some()
+                        data.start()
 
                 dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, tick)
                 try:
@@ -133,7 +133,7 @@ class Session:
                     write_summary(self.repository / SUMMARY, dispatcher.courses.values(), workers)
         say_trust(courses, dispatcher.distrusted, dispatcher.refusing)
         if with_data:
-            data.fetch_rest()
+            data.pull_rest()
         return courses
 
     def _here(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ Nothing here knows what the pipeline computes.
 - ``dvc``: run dvc; dvc.lock of a commit; outputs in DVC's cache; its queue.
 - ``finished``: experiments that are still results of the code, data and params of HEAD.
 - ``plots_page``: writes the page of ``dvc plots show`` (``make plots-page``).
-- ``recovery``: mends what kills left; one command at a time. ``doctor``: finds damage, hash for hash.
+- ``recovery``: repairs what kills left; one command at a time. ``doctor``: finds damage, hash for hash.
 - ``reset``: goes back to the last commit; lists what nothing else keeps.
 - ``paths``: the files of the pipeline that commands read.
 - ``verify``: ``verify(Path("."))`` runs the pipeline in a fresh clone and compares every hash.

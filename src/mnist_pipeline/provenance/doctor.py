@@ -36,7 +36,7 @@ def examine(repository: Path) -> Iterator[Finding]:
     yield from _outputs(repository, outs)
     if missing := [path for path in outs if not (repository / path).exists()]:
         problem = f"{len(missing)} outputs are missing, such as {missing[0]}"
-        yield Finding(problem, "dvc checkout, dvc pull or dvc repro brings them")
+        yield Finding(problem, "dvc checkout, dvc pull or dvc repro restores them")
     yield from _run_cache(cache_folder(repository))
     yield from _files_of_git(repository, changed)
     yield from _left_lying(repository)

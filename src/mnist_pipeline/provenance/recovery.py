@@ -1,4 +1,4 @@
-"""Mend what a kill or a full disk left in the files of DVC and git, and let one command at a time change a workspace.
+"""Repair what a kill or a full disk left in the files of DVC and git, and let one command at a time change a workspace.
 
 `dvc exp run` sets the user's changes aside in a stash commit, takes HEAD off its branch, and puts both back at its end.
 DVC writes its lock files in place. After a kill in between, commands fail, or start from somewhere else.
@@ -44,7 +44,7 @@ STASH_SECONDS = 10
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong, in a sentence; what to do, or what ``fix`` does; what mends it without a loss, if anything."""
+    """What is wrong, in a sentence; what to do, or what ``fix`` does; what repairs it without a loss, if anything."""
 
     problem: str
     remedy: str
@@ -73,7 +73,7 @@ def exclusive(path: Path, name: str) -> Iterator[None]:
 
 @contextmanager
 def alone(repository: Path, name: str) -> Iterator[None]:
-    """Work in a repository as the only command that changes it; first mend what a kill left, and say so.
+    """Work in a repository as the only command that changes it; first repair what a kill left, and say so.
 
     Raises:
         PipelineError: another command of this package or of DVC works there.
@@ -82,7 +82,7 @@ def alone(repository: Path, name: str) -> Iterator[None]:
         for words in at_work(repository):
             if "queue-worker" not in words and CHANGING & set(words):
                 raise PipelineError(f"dvc is at work here ({' '.join(words[-3:])}); wait for its end")
-        for line in mend(repository):
+        for line in repair(repository):
             print(f"{name}: {line}", file=sys.stderr)
         yield
 
@@ -99,8 +99,8 @@ def at_work(repository: Path) -> list[list[str]]:
     return found
 
 
-def mend(repository: Path) -> list[str]:
-    """Mend what a kill left, unless a process works there; return what was wrong, a line each."""
+def repair(repository: Path) -> list[str]:
+    """Repair what a kill left, unless a process works there; return what was wrong, a line each."""
     findings = [] if at_work(repository) else list(left_by_kills(repository))
     for each in findings:
         if each.fix is not None:
@@ -109,7 +109,7 @@ def mend(repository: Path) -> list[str]:
 
 
 def left_by_kills(repository: Path) -> Iterator[Finding]:
-    """Find what a kill or a full disk left, in the order in which to mend it, where no process of dvc or git works."""
+    """Find what a kill or a full disk left, in the order of its repair, where no process of dvc or git works."""
     for folder in {repository / name for name in git_lines(repository, "rev-parse", "--git-dir", "--git-common-dir")}:
         for file in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
             yield Finding(f"git refuses to work, since a kill left {file}", "it is removed", file.unlink)

@@ -115,5 +115,5 @@ def go_back(repository: Path, plan: Plan) -> None:
     except PipelineError as error:
         raise PipelineError(
             f"{PARAMS}, {LOCK} and the results are those of the last commit, but not all data: {error}; "
-            "dvc pull or dvc repro brings them"
+            "dvc pull or dvc repro restores them"
         ) from None

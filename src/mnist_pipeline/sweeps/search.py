@@ -1,4 +1,4 @@
-"""Synchronous successive halving: which trials go on is decided when all of them have ended, whoever ran them."""
+"""Synchronous successive halving: which trials go on is decided when all of them have ended, wherever they ran."""
 
 from __future__ import annotations
 
