@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from mnist_pipeline.cluster.jobs import Job, Place
+from mnist_pipeline.cluster.jobs import Job, Locations
 from tests.repository import git
 
 PRETENCE = """
@@ -39,7 +39,7 @@ class Origin:
 
     folder: Path
     commit: str
-    place: Place
+    locations: Locations
 
     def job(self, seed: int, name: str = "") -> Job:
         return Job(name or f"run-{seed}", self.commit, (f"seed={seed}",))
@@ -67,5 +67,5 @@ def make_origin(folder: Path) -> Origin:
     git(mine, "add", ".")
     git(mine, "commit", "-q", "-m", "First")
     git(folder, "clone", "-q", "--bare", "mine", "origin")
-    place = Place(str(folder / "origin"), str(folder / "clones"))
-    return Origin(folder, git(mine, "rev-parse", "HEAD"), place)
+    locations = Locations(str(folder / "origin"), str(folder / "clones"))
+    return Origin(folder, git(mine, "rev-parse", "HEAD"), locations)

@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster, get_worker
 
 from mnist_pipeline.cluster import dispatch
 from mnist_pipeline.cluster.dispatch import Dispatcher
-from mnist_pipeline.cluster.jobs import Course, Job, Place, Result
+from mnist_pipeline.cluster.jobs import Job, JobState, Locations, Result
 from mnist_pipeline.cluster.origin import Origin
 
 COMMIT = "c" * 40
@@ -86,27 +86,27 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def run(client: Client, repeat: float = 0.0, store: str | None = None) -> tuple[Dispatcher, list[Course]]:
-    place = Place("origin", store=store)
-    dispatcher = Dispatcher(client, Origin(Path("mine"), "origin"), place, repeat)
-    courses = dispatcher.run(JOBS)
-    assert [course.job for course in courses] == JOBS
-    return dispatcher, courses
+def run(client: Client, repeat: float = 0.0, store: str | None = None) -> tuple[Dispatcher, list[JobState]]:
+    locations = Locations("origin", store=store)
+    dispatcher = Dispatcher(client, Origin(Path("mine"), "origin"), locations, repeat)
+    states = dispatcher.run(JOBS)
+    assert [state.job for state in states] == JOBS
+    return dispatcher, states
 
 
 def test_every_run_is_done_once_and_by_all_workers(client: Client, world: World) -> None:
-    _, courses = run(client)
-    assert [course.result and course.result.status for course in courses] == ["published"] * len(JOBS)
+    _, states = run(client)
+    assert [state.result and state.result.status for state in states] == ["published"] * len(JOBS)
     assert Counter(name for _, name, _ in world.did) == {job.name: 1 for job in JOBS}
     assert len({worker for worker, _, _ in world.did}) > 1
 
 
 def test_the_first_run_of_each_worker_and_a_share_of_all_are_done_twice(client: Client, world: World) -> None:
-    _, courses = run(client, repeat=0.3)
-    assert all(course.result for course in courses)
-    confirmed = [course for course in courses if course.confirmed_by]
-    assert {course.result.worker for course in confirmed if course.result} == {worker for worker, *_ in world.did}
-    assert all(course.result and course.confirmed_by != [course.result.worker] for course in confirmed)
+    _, states = run(client, repeat=0.3)
+    assert all(state.result for state in states)
+    confirmed = [state for state in states if state.confirmed_by]
+    assert {state.result.worker for state in confirmed if state.result} == {worker for worker, *_ in world.did}
+    assert all(state.result and state.confirmed_by != [state.result.worker] for state in confirmed)
     assert len(confirmed) < len(JOBS)
 
 
@@ -115,38 +115,38 @@ def test_a_worker_that_gives_other_bits_is_named_and_its_runs_are_done_elsewhere
     client: Client, world: World, bad: str
 ) -> None:
     world.wrong = {bad}
-    dispatcher, courses = run(client, repeat=0.05)
+    dispatcher, states = run(client, repeat=0.05)
     if any(worker == bad for worker, _, _ in world.did):
         assert dispatcher.distrusted == {bad: "other"}
     assert set(world.refs) == {job.name for job in JOBS}
     assert bad not in world.refs.values()
-    assert all(course.result and course.result.status in ("published", "known") for course in courses)
+    assert all(state.result and state.result.status in ("published", "known") for state in states)
     assert {worker for _, worker in world.aside} <= {bad}
 
 
 def test_where_no_two_workers_agree_the_run_fails(client: Client, world: World) -> None:
     world.wrong = {"w0", "w1"}
-    _, courses = run(client, repeat=1.0)
-    assert {course.result and course.result.status for course in courses} == {"failed"}
-    assert all(course.result and "no two workers agree" in course.result.log for course in courses)
+    _, states = run(client, repeat=1.0)
+    assert {state.result and state.result.status for state in states} == {"failed"}
+    assert all(state.result and "no two workers agree" in state.result.log for state in states)
     assert not world.aside
 
 
 @pytest.mark.parametrize(("store", "attempts"), [(None, 2), ("here", 1)])
 def test_what_fails_is_tried_on_another_machine(client: Client, world: World, store: str | None, attempts: int) -> None:
     world.breaks = lambda _, name: "failed" if name == "run-3" else None
-    _, courses = run(client, store=store)
-    (failed,) = (course for course in courses if course.result and course.result.status == "failed")
+    _, states = run(client, store=store)
+    (failed,) = (state for state in states if state.result and state.result.status == "failed")
     assert failed.job.name == "run-3"
     assert len({each.worker for each in failed.attempts}) == attempts
 
 
 def test_a_worker_with_other_packages_gets_no_more_runs(client: Client, world: World) -> None:
     world.breaks = lambda worker, _: "refused" if worker == "w1" else None
-    dispatcher, courses = run(client)
-    assert all(course.result and course.result.status == "published" for course in courses)
+    dispatcher, states = run(client)
+    assert all(state.result and state.result.status == "published" for state in states)
     assert dispatcher.refusing in ({"w1": "broken"}, {})
     assert not dispatcher.distrusted
     world.breaks = lambda *_: "refused"
-    dispatcher, courses = run(client)
-    assert {course.result and course.result.log for course in courses} == {"no worker is there that may run it"}
+    dispatcher, states = run(client)
+    assert {state.result and state.result.log for state in states} == {"no worker is there that may run it"}

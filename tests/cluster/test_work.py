@@ -37,12 +37,12 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Origin:
     for name in (MARK, *origins.ENVIRONMENT):
         monkeypatch.setenv(name, "")  # so that they are restored afterwards
         monkeypatch.delenv(name)
-    monkeypatch.setattr(origins, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(origins, "RETRY_SECONDS", 0.0)
     return make_origin(tmp_path)
 
 
 def run(origin: Origin, job: Job, worker: str = "first", *, again: bool = False) -> Result:
-    return work(job, origin.place, lambda _: None, again=again, worker=worker)
+    return work(job, origin.locations, lambda _: None, again=again, worker=worker)
 
 
 def test_a_run_is_published_once_and_says_who_made_it(origin: Origin) -> None:
@@ -83,7 +83,7 @@ def test_what_cannot_be_published_fails_and_names_the_reason(origin: Origin) -> 
     with pytest.raises(PipelineError, match=r"name of commit .* is another run at the origin: seed is 1, not 2"):
         run(origin, origin.job(2, "name"))
     with pytest.raises(PipelineError, match=r"git (ls-remote|clone)"):
-        work(origin.job(1), replace(origin.place, origin=str(origin.folder / "gone")), lambda _: None)
+        work(origin.job(1), replace(origin.locations, origin=str(origin.folder / "gone")), lambda _: None)
     assert origin.refs() == ["name"]
 
 

@@ -148,12 +148,12 @@ def _run(rungs: list[str], seeds: int | None, options: Options) -> None:
         forget_without(here, {job.name for job in jobs} - done, STEPS)
     where = f"{options.jobs} at once" if not session.is_remote else f"on the workers of {options.scheduler}"
     print(f"{len(runs)} runs, {len(done)} of them done, {where}", flush=True)
-    courses = session.run(jobs, done, lambda commit: _accuracy(here, commit), with_data=True)
-    failed = [each.job.name for each in courses if each.result is None or each.result.commit is None]
-    remove_others(here, {each.job.name: each.result.commit for each in courses if each.result and each.result.commit})
+    states = session.run(jobs, done, lambda commit: _accuracy(here, commit), with_data=True)
+    failed = [each.job.name for each in states if each.result is None or each.result.commit is None]
+    remove_others(here, {each.job.name: each.result.commit for each in states if each.result and each.result.commit})
     if failed:
         raise PipelineError(
-            f"{len(failed)} of {len(courses)} failed: {', '.join(failed)}; {SUMMARY} has their logs; run the "
+            f"{len(failed)} of {len(states)} failed: {', '.join(failed)}; {SUMMARY} has their logs; run the "
             "command again to retry"
         )
 

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     fresh = [trial for side in sides.values() for trial in side]
     complete = len(scored(fresh, "fresh seeds")) == len(fresh)
     if session is not None and session.is_remote:
-        fetch_data(here, session.place.origin, (trial.name for trial in fresh))
+        fetch_data(here, session.locations.origin, (trial.name for trial in fresh))
     _report(sweep, done, scores, winner, sides if complete and sweep.confirm else {})
 
 

@@ -10,7 +10,7 @@ import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mnist_pipeline.cluster.jobs import LOCAL, Job, Place
+from mnist_pipeline.cluster.jobs import LOCAL, Job, Locations
 from mnist_pipeline.cluster.origin import origin_of
 from mnist_pipeline.cluster.session import Options
 from mnist_pipeline.cluster.work import work
@@ -80,8 +80,8 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
 
 def options_of(args: argparse.Namespace) -> Options:
     """Return what ``add_worker_arguments`` parsed."""
-    place = Place(args.origin or "", args.clones, None, args.checkpoints, args.any_numerics)
-    return Options(args.scheduler, args.jobs, args.repeat, place)
+    locations = Locations(args.origin or "", args.clones, None, args.checkpoints, args.any_numerics)
+    return Options(args.scheduler, args.jobs, args.repeat, locations)
 
 
 def at_least_one(text: str) -> int:
@@ -105,10 +105,10 @@ def run(args: argparse.Namespace) -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     origin = args.origin or origin_of(Path.cwd())
     origin = str(Path(origin).resolve()) if Path(origin).exists() else origin  # the clone is elsewhere
-    place = Place(origin, args.clones, args.store, args.checkpoints, args.any_numerics)
+    locations = Locations(origin, args.clones, args.store, args.checkpoints, args.any_numerics)
     job = Job(args.name, args.commit, tuple(args.set_param), tuple(args.target), args.message)
     complete = None if args.set_param or args.target else _of_ladder
-    result = work(job, place, _tell, again=args.again, worker=args.worker, complete=complete)
+    result = work(job, locations, _report, again=args.again, worker=args.worker, complete=complete)
     if args.json:
         write_json(args.json, asdict(result))
     if result.status in ("failed", "refused", "different"):
@@ -126,7 +126,7 @@ def _of_ladder(clone: Path, job: Job) -> Job:
     return replace(job, settings=tuple(ladder.settings(run)), message=job.message or ladder.message(run))
 
 
-def _tell(what: str) -> None:
+def _report(what: str) -> None:
     print(f"> {what}", flush=True)
 
 

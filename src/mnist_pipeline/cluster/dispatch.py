@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from distributed import Client, Future
 
-from mnist_pipeline.cluster.jobs import Course, Job, Place, Result, Task
+from mnist_pipeline.cluster.jobs import Job, JobState, Locations, Result, Task
 from mnist_pipeline.cluster.origin import Origin
-from mnist_pipeline.cluster.workers import KEYS, run_here, stop_here, words_for, workers_of
+from mnist_pipeline.cluster.workers import KEYS, arguments_of, run_here, stop_here, workers_of
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.provenance.git import WORKER, trailer
 
@@ -35,13 +35,13 @@ class Dispatcher:
     Args:
         client: of Dask.
         origin: where results are published.
-        place: where everything is, for the workers.
+        locations: where everything is, for the workers.
         repeat: the share of runs to do twice, on different workers; besides the first run of each worker.
         on_result: is called with each result as it comes.
         on_tick: is called about once a second.
 
     Attributes:
-        courses: what happened, by the name of the run.
+        states: what happened, by the name of the run.
         distrusted: why the results of a worker do not count, by worker.
         refusing: why a worker takes no runs, by worker.
     """
@@ -50,15 +50,15 @@ class Dispatcher:
         self,
         client: Client,
         origin: Origin,
-        place: Place,
+        locations: Locations,
         repeat: float = 0.0,
-        on_result: Callable[[Course, Result], None] = lambda *_: None,
+        on_result: Callable[[JobState, Result], None] = lambda *_: None,
         on_tick: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        self.courses: dict[str, Course] = {}
+        self.states: dict[str, JobState] = {}
         self.distrusted: dict[str, str] = {}
         self.refusing: dict[str, str] = {}
-        self._client, self._origin, self._place, self._repeat = client, origin, place, repeat
+        self._client, self._origin, self._locations, self._repeat = client, origin, locations, repeat
         self._on_result, self._on_tick = on_result, on_tick
         self._waiting: deque[Task] = deque()
         self._running: dict[Future, Task] = {}
@@ -66,7 +66,7 @@ class Dispatcher:
         self._repeated: set[str] = set()  # workers of which a run was repeated
         self._earlier: list[Job] = []
 
-    def run(self, jobs: Iterable[Job], earlier: Iterable[Job] = ()) -> list[Course]:
+    def run(self, jobs: Iterable[Job], earlier: Iterable[Job] = ()) -> list[JobState]:
         """Run jobs; return what happened to them.
 
         Args:
@@ -93,10 +93,10 @@ class Dispatcher:
         except BaseException:
             self._stop()
             raise
-        return [self.courses[job.name] for job in wanted]
+        return [self.states[job.name] for job in wanted]
 
     def _add(self, task: Task, *, first: bool = False) -> None:
-        self.courses.setdefault(task.job.name, Course(task.job))
+        self.states.setdefault(task.job.name, JobState(task.job))
         (self._waiting.appendleft if first else self._waiting.append)(task)
 
     def _submit(self) -> None:
@@ -114,17 +114,17 @@ class Dispatcher:
                 held.append(task)
                 continue
             task.addresses = allowed if without else None
-            job, course = task.job, self.courses[task.job.name]
+            job, state = task.job, self.states[task.job.name]
             future = self._client.submit(
                 run_here,
                 job.name,
-                words_for(job, self._place, again=task.again),
+                arguments_of(job, self._locations, again=task.again),
                 pure=False,
                 workers=task.addresses,
-                key=f"{KEYS}:{job.commit}:{job.name}:{course.submitted}",  # the same for a second dispatcher
+                key=f"{KEYS}:{job.commit}:{job.name}:{state.submitted}",  # the same for a second dispatcher
                 priority=int(task.again),
             )
-            course.submitted += 1
+            state.submitted += 1
             self._running[future] = task
             future.add_done_callback(self._ended.put)
         self._waiting.extendleft(reversed(held))
@@ -157,87 +157,87 @@ class Dispatcher:
             result = Result(**future.result())
         else:
             result = Result(task.job.name, "failed", "", log=f"no worker finished it: {future.exception()!r}")
-        course = self.courses[result.name]
-        course.attempts.append(result)
+        state = self.states[result.name]
+        state.attempts.append(result)
         match result.status:
             case "published" | "known" | "confirmed":
-                self._accept(course, task, result)
+                self._accept(state, task, result)
             case "different":
-                self._dispute(course, task, result)
+                self._dispute(state, task, result)
             case "refused":
                 self.refusing[result.worker] = result.log
                 self._add(Task(task.job, task.again, task.without), first=True)
             case "failed":
-                self._retry(course, task, result)
-        self._on_result(course, result)
+                self._retry(state, task, result)
+        self._on_result(state, result)
 
-    def _accept(self, course: Course, task: Task, result: Result) -> None:
+    def _accept(self, state: JobState, task: Task, result: Result) -> None:
         """Take a result that counts, or one that is equal to it."""
         if result.status == "confirmed":
-            course.confirmed_by.append(result.worker)
-            for each in course.disputes:
+            state.confirmed_by.append(result.worker)
+            for each in state.disputes:
                 self._distrust(each.worker, each.log)
         if result.status != "confirmed" and result.worker in self.distrusted:
-            self._redo(course.job, result.worker)
-        elif course.result is None:
-            course.result = result
+            self._redo(state.job, result.worker)
+        elif state.result is None:
+            state.result = result
             maker = result.other or result.worker
             chosen = int(hashlib.sha256(result.name.encode()).hexdigest()[:8], 16) < self._repeat * 16**8
-            if self._repeat and not course.confirmed_by and (chosen or maker not in self._repeated):
+            if self._repeat and not state.confirmed_by and (chosen or maker not in self._repeated):
                 self._repeated.add(maker)
                 self._add(Task(task.job, again=True, without={maker}), first=True)
 
-    def _dispute(self, course: Course, task: Task, result: Result) -> None:
+    def _dispute(self, state: JobState, task: Task, result: Result) -> None:
         """Two workers gave different bits: a third one says which of them was right."""
-        first, others = result.other or "", list(course.disputes)
+        first, others = result.other or "", list(state.disputes)
         if {first, result.worker} & self.distrusted.keys():
             return  # it is known who was wrong, and what they made is done again
-        course.disputes.append(result)
+        state.disputes.append(result)
         if any(each.tree == result.tree and each.worker != result.worker for each in others):
             self._distrust(first, result.log)  # sets its runs aside, this one too
         elif others:
-            course.result = Result(result.name, "failed", result.worker, log=f"no two workers agree: {result.log}")
+            state.result = Result(result.name, "failed", result.worker, log=f"no two workers agree: {result.log}")
         else:
             self._add(Task(task.job, again=True, without={first, result.worker}), first=True)
 
-    def _retry(self, course: Course, task: Task, result: Result) -> None:
-        failures = [each for each in course.attempts if each.status == "failed"]
+    def _retry(self, state: JobState, task: Task, result: Result) -> None:
+        failures = [each for each in state.attempts if each.status == "failed"]
         without = task.without | {each.worker for each in failures if each.worker}
         others = {worker for worker, _ in workers_of(self._client).values()}
         others -= without | self.distrusted.keys() | self.refusing.keys()
-        local = self._place.store is not None  # the same machine would fail in the same way
+        local = self._locations.store is not None  # the same machine would fail in the same way
         if len(failures) < MOST_FAILURES and others and not local:
             self._add(Task(task.job, task.again, without), first=True)
         elif not task.again:
-            course.result = result
+            state.result = result
 
     def _distrust(self, worker: str, why: str) -> None:
         """Give a worker no more runs; set aside what it published and nobody confirmed, to be done elsewhere."""
         if worker in self.distrusted:
             return
         self.distrusted[worker] = why
-        for course in self.courses.values():
-            made = course.result
-            if made and made.status != "confirmed" and made.worker == worker and not course.confirmed_by:
-                self._redo(course.job, worker)
+        for state in self.states.values():
+            made = state.result
+            if made and made.status != "confirmed" and made.worker == worker and not state.confirmed_by:
+                self._redo(state.job, worker)
         for job in self._earlier:
             if trailer(self._origin.repository, job.ref, WORKER) == worker:
                 self._redo(job, worker)
 
     def _redo(self, job: Job, worker: str) -> None:
         self._origin.set_aside(job.ref, job.where, worker)
-        course = self.courses.setdefault(job.name, Course(job))
-        course.result, course.disputes = None, []
+        state = self.states.setdefault(job.name, JobState(job))
+        state.result, state.disputes = None, []
         self._add(Task(job, without={worker}), first=True)
 
     def _give_up(self) -> None:
         """No worker may do what is left: it fails, or stays unconfirmed."""
         for task in self._waiting:
-            course = self.courses[task.job.name]
-            if course.disputes or not task.again:
-                reason = course.disputes[0].log if course.disputes else "no worker is there that may run it"
-                course.result = Result(task.job.name, "failed", "", log=reason)
-                self._on_result(course, course.result)
+            state = self.states[task.job.name]
+            if state.disputes or not task.again:
+                reason = state.disputes[0].log if state.disputes else "no worker is there that may run it"
+                state.result = Result(task.job.name, "failed", "", log=reason)
+                self._on_result(state, state.result)
         self._waiting.clear()
 
     def _stop(self) -> None:

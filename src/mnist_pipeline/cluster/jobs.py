@@ -1,4 +1,4 @@
-"""A run, where it happens, and what became of it."""
+"""A run, where it gets and leaves its files, its results and its state."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Place:
+class Locations:
     """Where runs get what they need, and leave what they made.
 
     Attributes:
@@ -95,7 +95,7 @@ class Result:
 
 
 @dataclass
-class Course:
+class JobState:
     """A run and all that happened to it.
 
     Attributes:

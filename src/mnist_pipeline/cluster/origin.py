@@ -26,7 +26,7 @@ CONFIRMED, SET_ASIDE = "refs/confirmed", "refs/set-aside"
 
 Found = TypeVar("Found")
 
-PATIENCE_SECONDS = 600.0
+RETRY_SECONDS = 600.0
 """How long a server may be away before what needs it fails."""
 
 LONGEST_PAUSE = 30.0
@@ -42,20 +42,20 @@ ENVIRONMENT = {
 """So that git fails where it would ask, or wait for a server that is gone."""
 
 
-def patient(what: Callable[[], Found], tell: Callable[[str], None]) -> Found:
+def with_retries(what: Callable[[], Found], report: Callable[[str], None]) -> Found:
     """Try something again, with growing pauses, until it succeeds.
 
     Raises:
-        RevisionError, PipelineError: what it raised when patience ended.
+        RevisionError, PipelineError: what it raised when the time was up.
     """
-    pause, end = 1.0, time.monotonic() + PATIENCE_SECONDS
+    pause, end = 1.0, time.monotonic() + RETRY_SECONDS
     while True:
         try:
             return what()
         except PipelineError as error:
             if time.monotonic() + pause > end:
                 raise
-            tell(f"{WAITS}, since {str(error).splitlines()[-1]}")
+            report(f"{WAITS}, since {str(error).splitlines()[-1]}")
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mnist_pipeline.cluster.jobs import Course, Result
+from mnist_pipeline.cluster.jobs import JobState, Result
 from mnist_pipeline.cluster.origin import WAITS
 from mnist_pipeline.core.files import write_json
 
@@ -50,7 +50,7 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def hear(self, event: Any) -> None:
+    def on_event(self, event: Any) -> None:
         """Take what a run says; an event of Dask's topic."""
         said = event[1] if isinstance(event, (tuple, list)) else event
         if isinstance(said, Mapping):
@@ -59,22 +59,22 @@ class Screen:
             if said["says"].startswith(WAITS) and not self._live.is_started:
                 self._console.print(escape(f"{said['run']} on {said['who']}: {said['says']}"))
 
-    def result(self, course: Course, result: Result) -> None:
+    def result(self, state: JobState, result: Result) -> None:
         """Show how a run ended."""
         self._says.pop(result.name, None)
-        final = course.result is result
+        final = state.result is result
         self._ended += final
-        place = f"[{min(self._ended, self._total):>{len(str(self._total))}}/{self._total}] {result.name:<24}"
+        prefix = f"[{min(self._ended, self._total):>{len(str(self._total))}}/{self._total}] {result.name:<24}"
         match result.status:
             case "failed" | "different" | "refused":
                 self._failed += final
                 what = "FAILED" if final else f"{result.status} on {result.worker or 'its worker'}"
                 log = "\n".join(f"    {line}" for line in result.log.splitlines())
-                line = f"{place} {what}; the end of its log:\n{log}"
+                line = f"{prefix} {what}; the end of its log:\n{log}"
             case "confirmed" if not final:
-                line = f"{place} confirmed by {result.worker}"
+                line = f"{prefix} confirmed by {result.worker}"
             case _:
-                line = f"{place} {self._describe(result)}"
+                line = f"{prefix} {self._describe(result)}"
         self._console.print(escape(line))
 
     def tick(self, running: Collection[str]) -> None:
@@ -95,25 +95,25 @@ class Screen:
         self._live.update(Group(table, self._bar, foot), refresh=True)
 
 
-def say_trust(courses: Iterable[Course], distrusted: Mapping[str, str], refusing: Mapping[str, str]) -> None:
+def print_trust(states: Iterable[JobState], distrusted: Mapping[str, str], refusing: Mapping[str, str]) -> None:
     """Print which results were made twice, and which workers got no more runs."""
     for worker, why in distrusted.items():
         print(f"{worker} gave other bits than two others, and what it published is set aside: {why}")
     for worker, why in refusing.items():
         print(f"{worker} takes no runs: {why}")
-    if confirmed := [course.job.name for course in courses if course.confirmed_by]:
+    if confirmed := [state.job.name for state in states if state.confirmed_by]:
         print(f"{len(confirmed)} made twice, by different workers, with equal hashes: {', '.join(confirmed)}")
 
 
-def write_summary(path: Path, courses: Iterable[Course], workers: Mapping[str, Mapping[str, str]]) -> None:
+def write_summary(path: Path, states: Iterable[JobState], workers: Mapping[str, Mapping[str, str]]) -> None:
     """Write what happened, as JSON: each run with all its attempts, and workers that got no more runs, with why."""
     runs = {
-        course.job.name: {
-            "status": course.result.status if course.result else "missing",
-            "worker": course.result.worker if course.result else None,
-            "confirmed_by": course.confirmed_by,
-            "attempts": [asdict(each) for each in course.attempts],
+        state.job.name: {
+            "status": state.result.status if state.result else "missing",
+            "worker": state.result.worker if state.result else None,
+            "confirmed_by": state.confirmed_by,
+            "attempts": [asdict(each) for each in state.attempts],
         }
-        for course in courses
+        for state in states
     }
     write_json(path, {"runs": runs, **workers})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mnist_pipeline.cluster.data import BackgroundPull, data_of
-from mnist_pipeline.cluster.jobs import LOCAL, Course, Job, Place, Result, is_portable
+from mnist_pipeline.cluster.jobs import LOCAL, Job, JobState, Locations, Result, is_portable
 from mnist_pipeline.cluster.origin import Origin, origin_of, set_environment, tree_of
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.core.yaml import parse_yaml
@@ -31,13 +31,13 @@ class Options:
         scheduler: address of Dask's scheduler, or LOCAL.
         jobs: how many runs at once, if LOCAL.
         repeat: the share of runs to do twice.
-        place: what the user wants of it; an empty origin: that of git's remote ``origin``.
+        locations: what the user wants of it; an empty origin: that of git's remote ``origin``.
     """
 
     scheduler: str
     jobs: int
     repeat: float
-    place: Place
+    locations: Locations
 
 
 class Session:
@@ -46,7 +46,7 @@ class Session:
     Attributes:
         repository: that dispatches.
         commit: its HEAD.
-        place: where everything is, for the workers.
+        locations: where everything is, for the workers.
         origin: where results are published, from here.
     """
 
@@ -54,8 +54,8 @@ class Session:
         set_environment()
         self.repository, self._options = repository, options
         self.commit = git_text(repository, "rev-parse", "HEAD")
-        self.place = _place(repository, options, self.commit)
-        self.origin = Origin(repository, self.place.origin)
+        self.locations = _locations(repository, options, self.commit)
+        self.origin = Origin(repository, self.locations.origin)
         if self.is_remote:
             self.fetch_results()
 
@@ -72,7 +72,7 @@ class Session:
         """
         words = tuple(settings)
         params = parse_yaml(read_file(self.repository, self.commit, PARAMS), PARAMS)
-        if self.is_remote and not self.place.any_numerics and not is_portable(params, words):
+        if self.is_remote and not self.locations.any_numerics and not is_portable(params, words):
             raise PipelineError(
                 f"{name}: runtime.numerics must be portable and runtime.device cpu on several machines, since the bits "
                 "would depend on the machine; --any-numerics runs it all the same, and records the machine"
@@ -81,7 +81,7 @@ class Session:
 
     def run(
         self, jobs: list[Job], done: Collection[str], describe: Callable[[str], str], *, with_data: bool = False
-    ) -> list[Course]:
+    ) -> list[JobState]:
         """Run jobs on the workers, with their progress on the screen; results are in this repository afterwards.
 
         Args:
@@ -97,10 +97,10 @@ class Session:
             PipelineError: there is no scheduler, or it is gone, or somebody runs another commit there.
         """
         from mnist_pipeline.cluster.dispatch import Dispatcher
-        from mnist_pipeline.cluster.screen import Screen, say_trust, write_summary
+        from mnist_pipeline.cluster.screen import Screen, print_trust, write_summary
         from mnist_pipeline.cluster.workers import TOPIC, check_alone, connected, dashboard_of
 
-        data = BackgroundPull(self.repository, self.place.origin)
+        data = BackgroundPull(self.repository, self.locations.origin)
 
         def fetched(result: Result) -> str:
             if self.is_remote:
@@ -115,7 +115,7 @@ class Session:
         with only, connected(self._options.scheduler, self._options.jobs) as client:
             check_alone(client, self.commit)
             with Screen(len(left), fetched, dashboard_of(client)) as screen:
-                client.subscribe_topic(TOPIC, screen.hear)
+                client.subscribe_topic(TOPIC, screen.on_event)
                 repeat = self._options.repeat
 
                 def tick(running: Collection[str]) -> None:
@@ -123,18 +123,18 @@ class Session:
                     if with_data:
                         data.start()
 
-                dispatcher = Dispatcher(client, self.origin, self.place, repeat, screen.result, tick)
+                dispatcher = Dispatcher(client, self.origin, self.locations, repeat, screen.result, tick)
                 try:
                     here = self._here()
-                    courses = dispatcher.run(left, [job for job in jobs if job.name in done and job.ref in here])
+                    states = dispatcher.run(left, [job for job in jobs if job.name in done and job.ref in here])
                 finally:
                     data.wait()
                     workers = {"distrusted": dispatcher.distrusted, "refusing": dispatcher.refusing}
-                    write_summary(self.repository / SUMMARY, dispatcher.courses.values(), workers)
-        say_trust(courses, dispatcher.distrusted, dispatcher.refusing)
+                    write_summary(self.repository / SUMMARY, dispatcher.states.values(), workers)
+        print_trust(states, dispatcher.distrusted, dispatcher.refusing)
         if with_data:
             data.pull_rest()
-        return courses
+        return states
 
     def _here(self) -> dict[str, str]:
         """Return the commits of the experiments of this commit that are here, by ref."""
@@ -148,21 +148,21 @@ class Session:
         """
         there, here = self.origin.refs(f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/*"), self._here()
         for ref in [ref for ref, commit in there.items() if here.get(ref, commit) != commit]:
-            run_git(self.repository, "fetch", "--quiet", "--no-tags", self.place.origin, ref)
+            run_git(self.repository, "fetch", "--quiet", "--no-tags", self.locations.origin, ref)
             if tree_of(self.repository, there[ref]) != tree_of(self.repository, here[ref]):
                 name = ref.split("/")[-1]
                 raise PipelineError(f"experiment {name} here differs from that at the origin; dvc exp remove {name}")
         self.origin.fetch(ref for ref, commit in there.items() if here.get(ref) != commit)
 
 
-def _place(repository: Path, options: Options, commit: str) -> Place:
+def _locations(repository: Path, options: Options, commit: str) -> Locations:
     """Check that workers find the commit and its data, and say where all is.
 
     Raises:
         PipelineError: they would not; the message says what to do.
     """
-    place = options.place
-    if options.repeat and place.any_numerics:
+    locations = options.locations
+    if options.repeat and locations.any_numerics:
         raise PipelineError("--repeat compares bits, and --any-numerics allows others: leave one of them out")
     if changed := changed_files(repository):
         raise PipelineError(f"an experiment would lack uncommitted changes; commit or stash {', '.join(changed)}")
@@ -170,10 +170,10 @@ def _place(repository: Path, options: Options, commit: str) -> Place:
         cache = str(repository / run_dvc(repository, "cache", "dir").strip())
         if missing := [path for path, md5 in data_of(repository, commit) if not cached_file(repository, md5).exists()]:
             raise PipelineError(f"DVC's cache lacks {', '.join(missing[:5])}, which runs read; run dvc repro")
-        clones = place.clones or str(repository / CLONES)
-        checkpoints = place.checkpoints or str(repository / CHECKPOINTS)
-        return replace(place, origin=str(repository), clones=clones, store=cache, checkpoints=checkpoints)
-    origin = place.origin or origin_of(repository)
+        clones = locations.clones or str(repository / CLONES)
+        checkpoints = locations.checkpoints or str(repository / CHECKPOINTS)
+        return replace(locations, origin=str(repository), clones=clones, store=cache, checkpoints=checkpoints)
+    origin = locations.origin or origin_of(repository)
     tips = Origin(repository, origin).refs("HEAD", "refs/heads/*").values()
     if commit not in tips and not _contained(repository, commit, origin):
         raise PipelineError(f"HEAD ({commit[:10]}) is not at {origin}; git push origin HEAD")
@@ -187,7 +187,7 @@ def _place(repository: Path, options: Options, commit: str) -> Place:
     missing = json.loads(run_dvc(repository, "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
     if missing:
         raise PipelineError(f"DVC's remote lacks {', '.join(sorted(missing)[:5])}; dvc push")
-    return replace(place, origin=origin)
+    return replace(locations, origin=origin)
 
 
 def _contained(repository: Path, commit: str, origin: str) -> bool:

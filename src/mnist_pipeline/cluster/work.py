@@ -17,14 +17,14 @@ from typing import Any
 from mnist_pipeline.cluster.checkpoints import Checkpoints
 from mnist_pipeline.cluster.clones import MARK, differing_packages, locked_clone, prepare, turn
 from mnist_pipeline.cluster.data import pull_data, push_data
-from mnist_pipeline.cluster.jobs import Job, Place, Result, differing_settings, is_portable
+from mnist_pipeline.cluster.jobs import Job, Locations, Result, differing_settings, is_portable
 from mnist_pipeline.cluster.origin import (
     CONFIRMED,
     SET_ASIDE,
     Origin,
-    patient,
     set_environment,
     tree_of,
+    with_retries,
     with_trailers,
 )
 from mnist_pipeline.core import progress
@@ -51,19 +51,25 @@ RESUMED = "train: resuming"
 STAGE = b"Running stage"
 """What DVC prints when it starts one."""
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 Complete = Callable[[Path, Job], Job]
 
 
 def work(
-    job: Job, place: Place, tell: Tell, *, again: bool = False, worker: str = "", complete: Complete | None = None
+    job: Job,
+    locations: Locations,
+    report: Report,
+    *,
+    again: bool = False,
+    worker: str = "",
+    complete: Complete | None = None,
 ) -> Result:
     """Run a job here, unless its result is at the origin, and publish what it gave.
 
     Args:
         job: the run.
-        place: where everything is.
-        tell: takes a few words about what happens now.
+        locations: where everything is.
+        report: takes a few words about what happens now.
         again: run it even if its result is there, without DVC's run cache, and compare.
         worker: a name for this worker; by default that of the host.
         complete: takes the clone and the job, and returns the job with its settings.
@@ -74,41 +80,41 @@ def work(
     set_environment()
     worker = worker or platform.node()
     here: dict[str, Any] = {}
-    with locked_clone(place.clones, place.origin) as clone, ExitStack() as start:
+    with locked_clone(locations.clones, locations.origin) as clone, ExitStack() as start:
         os.environ[MARK] = str(clone)
         start.enter_context(turn(clone.parent))
-        tell("checks out")
-        patient(lambda: prepare(clone, place.origin, job.commit, place.store), tell)
+        report("checks out")
+        with_retries(lambda: prepare(clone, locations.origin, job.commit, locations.store), report)
         job = replace(job, commit=git_text(clone, "rev-parse", "HEAD"))  # of a short hash, too
         job = complete(clone, job) if complete else job
         origin = Origin(clone, "origin")
         if (known := _known(origin, job)) and not again:
             return Result(job.name, "known", trailer(clone, known, WORKER), known)
-        if refused := _refused(clone, job, place):
+        if refused := _refused(clone, job, locations):
             return Result(job.name, "refused", worker, log="\n".join(refused))
-        tell("pulls data")
-        patient(lambda: pull_data(clone, job), tell)
-        checkpoints = Checkpoints(clone, job, place.checkpoints)
+        report("pulls data")
+        with_retries(lambda: pull_data(clone, job), report)
+        checkpoints = Checkpoints(clone, job, locations.checkpoints)
         checkpoints.fetch()
-        tell("runs")
+        report("runs")
 
         def on_stage() -> None:
             start.close()
             here.update(describe_machine())  # while the stage works: it reads the metadata of every package
 
         log = clone.with_name(f"{clone.name}.log")
-        commit = _run(clone, job, checkpoints, log, tell, on_stage, again=again)
+        commit = _run(clone, job, checkpoints, log, report, on_stage, again=again)
         if commit is None:
             return Result(job.name, "failed", worker, log=_end_of(log))
         seconds, here = _seconds(log), here or describe_machine()
         machine = f"{platform.node()}: {here['cpu']}, {here['system']}, {here['libc']}, Python {here['python']}"
         trailers = {WORKER: worker, MACHINE: machine} | ({SECONDS: f"{seconds:g}"} if seconds else {})
         commit = with_trailers(clone, commit, trailers)
-        tell("pushes data")
-        patient(lambda: push_data(clone, job, commit), tell)
-        tell("publishes")
-        found = patient(lambda: origin.publish(commit, job.ref), tell)
-        result = _compared(origin, job, commit, found, worker, seconds, exact=not place.any_numerics)
+        report("pushes data")
+        with_retries(lambda: push_data(clone, job, commit), report)
+        report("publishes")
+        found = with_retries(lambda: origin.publish(commit, job.ref), report)
+        result = _compared(origin, job, commit, found, worker, seconds, exact=not locations.any_numerics)
         checkpoints.discard()
         return result
 
@@ -120,9 +126,9 @@ def _known(origin: Origin, job: Job) -> str | None:
         PipelineError: it is of another run.
     """
     clone = origin.repository
-    known = patient(lambda: origin.refs(job.ref).get(job.ref), print)
+    known = with_retries(lambda: origin.refs(job.ref).get(job.ref), print)
     if known is not None:
-        patient(lambda: origin.fetch([job.ref]), print)
+        with_retries(lambda: origin.fetch([job.ref]), print)
         run_git(clone, "update-ref", "-d", job.ref)  # DVC would refuse to run what it has
         params = parse_yaml(read_file(clone, known, PARAMS), PARAMS)
         if differing := differing_settings(params, job.settings):
@@ -133,19 +139,26 @@ def _known(origin: Origin, job: Job) -> str | None:
     return known
 
 
-def _refused(clone: Path, job: Job, place: Place) -> list[str]:
+def _refused(clone: Path, job: Job, locations: Locations) -> list[str]:
     """Why this worker must not run a job."""
     differing = differing_packages(clone, job.commit)
     if differing:
         return ["packages differ from requirements.lock of the commit; make setup installs them:", *differing]
     params = parse_yaml(read_file(clone, job.commit, PARAMS), PARAMS)
-    if place.store is None and not place.any_numerics and not is_portable(params, job.settings):
+    if locations.store is None and not locations.any_numerics and not is_portable(params, job.settings):
         return ["its bits depend on the machine: runtime.numerics is not portable; --any-numerics runs it all the same"]
     return []
 
 
 def _run(
-    clone: Path, job: Job, checkpoints: Checkpoints, log: Path, tell: Tell, on_stage: Callable[[], None], *, again: bool
+    clone: Path,
+    job: Job,
+    checkpoints: Checkpoints,
+    log: Path,
+    report: Report,
+    on_stage: Callable[[], None],
+    *,
+    again: bool,
 ) -> str | None:
     """Run the experiment, and call ``on_stage`` when its first stage runs; its commit, or None if it failed."""
     options = [word for setting in job.settings for word in ("--set-param", setting)]
@@ -170,7 +183,7 @@ def _run(
                     on_stage()
                 checkpoints.send()
                 if (now := progress_in(clone)) not in ("", said):
-                    tell(said := now)
+                    report(said := now)
     found = git_text(clone, "for-each-ref", "--format=%(objectname)", job.ref)
     return found if status == 0 and found else None
 
@@ -208,11 +221,11 @@ def _compared(
         computed = read_file(clone, commit, LOCK) != read_file(clone, job.commit, LOCK)
         if first == worker or not computed:
             return Result(job.name, "known", first, found, tree)
-        patient(lambda: origin.keep(commit, CONFIRMED, job.where, worker), print)
+        with_retries(lambda: origin.keep(commit, CONFIRMED, job.where, worker), print)
         return Result(job.name, "confirmed", worker, found, tree, first, seconds)
     if not exact:
         return Result(job.name, "known", first, found, tree)
-    patient(lambda: origin.keep(commit, SET_ASIDE, job.where, worker), print)
+    with_retries(lambda: origin.keep(commit, SET_ASIDE, job.where, worker), print)
     files = git_lines(clone, "diff", "--name-only", found, commit)
     machines = [f"{name} ({trailer(clone, each, MACHINE)})" for name, each in ((first, found), (worker, commit))]
     log = f"{job.name} came out otherwise on {machines[1]} than on {machines[0]}: {', '.join(files)} differ"

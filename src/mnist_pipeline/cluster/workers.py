@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import dask
 from distributed import Client, LocalCluster, get_worker
 
-from mnist_pipeline.cluster.jobs import LOCAL, Job, Place, Result
+from mnist_pipeline.cluster.jobs import LOCAL, Job, Locations, Result
 from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.hardware import usable_cores
 
@@ -80,13 +80,18 @@ def connected(scheduler: str, jobs: int) -> Iterator[Client]:
         yield client
 
 
-def words_for(job: Job, place: Place, *, again: bool) -> list[str]:
+def arguments_of(job: Job, locations: Locations, *, again: bool) -> list[str]:
     """Return the arguments of `mnist work` for a run."""
-    pairs = {"--commit": job.commit, "--origin": place.origin, "--message": job.message, "--clones": place.clones}
-    pairs |= {"--store": place.store, "--checkpoints": place.checkpoints}
+    pairs = {
+        "--commit": job.commit,
+        "--origin": locations.origin,
+        "--message": job.message,
+        "--clones": locations.clones,
+    }
+    pairs |= {"--store": locations.store, "--checkpoints": locations.checkpoints}
     words = [job.name, *(f"{name}={value}" for name, value in pairs.items() if value)]
     words += [f"--set-param={setting}" for setting in job.settings] + [f"--target={each}" for each in job.targets]
-    return words + ["--any-numerics"] * place.any_numerics + ["--again"] * again
+    return words + ["--any-numerics"] * locations.any_numerics + ["--again"] * again
 
 
 def run_here(name: str, words: list[str]) -> dict[str, Any]:

@@ -119,13 +119,13 @@ def run_trials(session: Session, sweep: Sweep, trials: list[Trial]) -> dict[str,
     def describe(commit: str) -> str:
         return f"{sweep.metric} {score_of(session.repository, sweep, commit):.4f}"
 
-    for course in session.run(jobs, tuple(scores), describe):
-        result = course.result
+    for state in session.run(jobs, tuple(scores), describe):
+        result = state.result
         if result is not None and result.status != "failed":
-            scores[course.job.name] = score_of(session.repository, sweep, result.commit or "")
+            scores[state.job.name] = score_of(session.repository, sweep, result.commit or "")
         elif result is not None and DIVERGED in result.log:
-            write_text(_mark(session.repository, session.commit, course.job.name), result.log)
-            scores[course.job.name] = -math.inf
+            write_text(_mark(session.repository, session.commit, state.job.name), result.log)
+            scores[state.job.name] = -math.inf
         else:
-            raise PipelineError(f"{course.job.name} failed, and without it nothing can be chosen; run the sweep again")
+            raise PipelineError(f"{state.job.name} failed, and without it nothing can be chosen; run the sweep again")
     return scores
