@@ -39,10 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--worker", default="", metavar="NAME", help="of this worker (default: the host)")
     parser.add_argument("--store", metavar="FOLDER", help="use this folder as DVC's remote")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
-    add_place_arguments(parser)
+    add_location_arguments(parser)
 
 
-def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+def add_location_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that all commands have which run on workers."""
     parser.add_argument("--clones", metavar="FOLDER", help="for the clones of a worker (default: in the user's cache)")
     parser.add_argument(
@@ -75,7 +75,7 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the runs to do twice, on different workers, and compare; and the first run of each worker",
     )
     parser.add_argument("--origin", metavar="URL", help="git's address for the workers (default: of the remote origin)")
-    add_place_arguments(parser)
+    add_location_arguments(parser)
 
 
 def options_of(args: argparse.Namespace) -> Options:
