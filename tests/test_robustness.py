@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -82,13 +80,16 @@ def run_in_queue(clone: Repository, command: str) -> None:
     """Queue the experiments that have no result, and have DVC's workers run them, until none waits or runs."""
     for name in SETTINGS.keys() - experiment_locks(clone).keys():
         clone.run(f"dvc exp run --queue -n {name} -m 'a reason' -S {SETTINGS[name]}")
-    clone.run(f"{command} > queue.log 2>&1")  # a pipe would stay open as long as a worker lives
+    log = ".dvc/tmp/queue.log"
+    clone.run(f"{command} > {log} 2>&1 || (cat {log}; false)")  # a pipe would stay open as long as a worker lives
     deadline = time.monotonic() + 120
     while re.search("Running|Queued", clone.run("dvc queue status")) and time.monotonic() < deadline:
         time.sleep(1)
     for path in clone.path.glob(".dvc/tmp/exps/celery/*.pid"):  # one of two workers may never hear that it is to end
-        with suppress(OSError, ValueError):
-            os.kill(int(path.read_text("utf-8")), signal.SIGKILL)
+        with suppress(psutil.Error):
+            worker = psutil.Process(int(path.read_text("utf-8")))
+            if "queue-worker" in worker.cmdline():
+                worker.kill()
 
 
 def queue_report(clone: Repository) -> str:

@@ -108,7 +108,7 @@ def test_a_worker_refuses_what_would_give_other_bits(origin: Origin, path: str, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["half", "locked", "dirty", "other"])
-def test_a_clone_is_mended_whatever_happened_to_it(origin: Origin, damage: str) -> None:
+def test_a_clone_is_repaired_whatever_happened_to_it(origin: Origin, damage: str) -> None:
     run(origin, origin.job(1))
     (clone,) = (origin.folder / "clones").glob("*-0")
     match damage:

@@ -55,7 +55,7 @@ def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
 
 
 @pytest.mark.slow
-def test_a_flipped_bit_is_found_and_mended(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_flipped_bit_is_found_and_repaired(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of outputs here and in the cache, of a file that git and DVC know, and of one that git alone knows."""
     assert doctor(capsys) == (0, "Outputs, DVC's cache and files of git are what they must be.\n")
     steps = (here / STEPS).read_bytes()

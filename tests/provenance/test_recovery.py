@@ -138,7 +138,7 @@ def leave_queued(here: Path) -> None:
         (leave_queued, "dvc exp run was killed or failed .*: branch and changes are restored", ""),
     ],
 )
-def test_what_a_kill_left_is_mended(here: Path, leave: Callable[[Path], None], problem: str, status: str) -> None:
+def test_what_a_kill_left_is_repaired(here: Path, leave: Callable[[Path], None], problem: str, status: str) -> None:
     leave(here)
     repaired = "\n".join(repair(here))
     assert re.search(problem, repaired)
@@ -198,7 +198,7 @@ def running_dvc(here: Path, command: str, folder: Path = Path()) -> Iterator[Non
     process.communicate()
 
 
-def test_nothing_is_mended_while_dvc_works(here: Path) -> None:
+def test_nothing_is_repaired_while_dvc_works(here: Path) -> None:
     empty_lock(here)
     with running_dvc(here, "exp show"):
         assert repair(here) == []

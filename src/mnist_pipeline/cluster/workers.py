@@ -82,13 +82,8 @@ def connected(scheduler: str, jobs: int) -> Iterator[Client]:
 
 def arguments_of(job: Job, locations: Locations, *, again: bool) -> list[str]:
     """Return the arguments of `mnist work` for a run."""
-    pairs = {
-        "--commit": job.commit,
-        "--origin": locations.origin,
-        "--message": job.message,
-        "--clones": locations.clones,
-    }
-    pairs |= {"--store": locations.store, "--checkpoints": locations.checkpoints}
+    pairs: dict[str, str | None] = {"--commit": job.commit, "--message": job.message, "--origin": locations.origin}
+    pairs |= {"--clones": locations.clones, "--store": locations.store, "--checkpoints": locations.checkpoints}
     words = [job.name, *(f"{name}={value}" for name, value in pairs.items() if value)]
     words += [f"--set-param={setting}" for setting in job.settings] + [f"--target={each}" for each in job.targets]
     return words + ["--any-numerics"] * locations.any_numerics + ["--again"] * again
