@@ -1,4 +1,4 @@
-"""What the audit finds: in MNIST as it is, and where errors were planted, whose truth is known."""
+"""What the audit finds, in MNIST as it is and where errors were planted, whose truth is known; and its time."""
 
 from __future__ import annotations
 
@@ -35,18 +35,24 @@ NEAR: dict[str, Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.ui
 
 
 def audit() -> dict[str, Any]:
-    """What the audit finds in MNIST, and of planted wrong labels and repeated images; its time; ten times the rows."""
+    """What the audit finds in MNIST, and of planted wrong labels and repeated images."""
     found: dict[str, Any] = {"judged": judged(), "labels": [], "images": images()}
     for kind in ("uniform", "confusable pairs"):
         found["labels"] += [wrong_labels(kind, rate) for rate in RATES]
+    return found
+
+
+def audit_time() -> dict[str, Any]:
+    """Time and memory of the audit stage, and of the search for near-duplicates in ten times the rows."""
     with folder() as here:
         ran = run_measured(*stage_command("audit", here, ARRAYS))
-        found["stage_seconds"], found["stage_megabytes"] = ran.seconds, ran.peak_megabytes
         run_python("benchmarks/enlarge.py", *ARRAYS.values(), here / "large", "10")
         searched = run_measured("-m", "benchmarks.audit_quality", here / "large" / "train.safetensors", cores=1)
-        seconds, pairs = re.findall(r"[\d.]+", searched.output)
-        found["search"] = {"seconds": float(seconds), "megabytes": searched.peak_megabytes, "pairs": int(pairs)}
-    return found
+    seconds, pairs = re.findall(r"[\d.]+", searched.output)
+    return {
+        "stage_seconds": ran.seconds, "stage_megabytes": ran.peak_megabytes,
+        "search": {"seconds": float(seconds), "megabytes": searched.peak_megabytes, "pairs": int(pairs)},
+    }  # fmt: skip
 
 
 def judged() -> dict[str, int]:

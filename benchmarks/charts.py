@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import accumulate
 from statistics import fmean
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -16,8 +14,8 @@ from mnist_pipeline.figures.style import new_figure
 Measured = dict[str, Any]
 
 
-def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
-    """Draw test accuracy over training time, all contenders in one chart; time is logarithmic."""
+def draw_contenders(found: Measured, seconds: Measured, runs: Measured) -> Figure:
+    """Draw test accuracy over training time, all contenders in one chart, with our presets; time is logarithmic."""
     figure = new_figure(8, 5.8)
     axes = figure.subplots()
     courses: dict[str, list[tuple[list[float], list[float]]]] = {
@@ -25,18 +23,24 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
         "scikit-learn MLPClassifier": [_course(run) for run in found["sklearn"]],
         "PyTorch's MNIST example": [_course(run) for run in found["pytorch"]],
     }
-    for place, (name, runs) in enumerate(courses.items()):
-        for number, (seconds, accuracies) in enumerate(runs):
+    for place, (name, each) in enumerate(courses.items()):
+        for number, (times, accuracies) in enumerate(each):
             style: dict[str, Any] = {"marker": "sv^"[place], "color": f"C{place}", "linewidth": 1, "markersize": 5}
             percent = [100 * each for each in accuracies]
-            axes.plot(seconds, percent, label=name if number == 0 else None, **style)
-    ours = {name: runs for name, runs in found.items() if name.startswith("ours, ")}
-    ours |= presets["runs"] if presets is not None else {}
+            axes.plot(times, percent, label=name if number == 0 else None, **style)
+    ours = {
+        name: (fmean(run["training_seconds"] for run in each), [run["accuracy"] for run in each])
+        for name, each in found.items()
+        if name.startswith("ours, ")
+    }
+    for name, by_seed in runs.items():
+        own = seconds[name].get("mixed", seconds[name]["fast"])
+        ours[name] = fmean(own), [run["accuracy"] for run in by_seed.values()]
     for kind, marker, colour in (("mlp", "o", "C3"), ("cnn", "D", "C4")):
         points = sorted(
-            (fmean(run["training_seconds"] for run in runs), 100 * fmean(run["accuracy"] for run in runs))
-            for name, runs in ours.items()
-            if kind in name.lower()
+            (time, 100 * fmean(accuracies))
+            for name, (time, accuracies) in ours.items()
+            if kind in name.lower() or (kind == "cnn" and name.startswith("ensemble"))
         )
         best = [point for place, point in enumerate(points) if point[1] >= max(each[1] for each in points[: place + 1])]
         label = f"ours, {kind.upper()}: each point is a complete run"
@@ -53,36 +57,3 @@ def draw_contenders(found: Measured, presets: Measured | None) -> Figure:
 
 def _course(run: Measured) -> tuple[list[float], list[float]]:
     return [each["seconds"] for each in run["course"]], [each["accuracy"] for each in run["course"]]
-
-
-def draw_growth(found: Measured) -> Figure:
-    """Draw time and memory by rows, and time by hidden units and by epochs."""
-    figure = new_figure(9, 6.5)
-    grid = figure.subplots(2, 2)
-    for stage in ("validate", "train", "evaluate"):
-        _line(grid[0][0], found["rows"], "rows", f"{stage}_seconds", stage)
-        _line(grid[0][1], found["rows"], "rows", f"{stage}_megabytes", stage)
-    _line(grid[1][0], found["hidden_units"], "units", "train_seconds", "train")
-    _line(grid[1][0], found["hidden_units"], "units", "evaluate_seconds", "evaluate")
-    _line(grid[1][1], found["epochs"], "epochs", "train_seconds", "train")
-    grid[0][0].set(title="Time by training rows", xlabel="training rows (a sixth as many test rows)", ylabel="seconds")
-    grid[0][1].set(title="Peak memory by training rows", xlabel="training rows", ylabel="MB, whole process")
-    grid[1][0].set(title="Time by hidden units, one epoch", xlabel="hidden units", ylabel="seconds")
-    grid[1][1].set(title="Time by epochs", xlabel="epochs", ylabel="seconds")
-    for axes in grid[0]:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda rows, _: f"{rows / 1000:.0f},000"))
-        axes.set_xticks([60_000, 200_000, 400_000, 600_000])
-    for axes in grid.reshape(-1):
-        axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.suptitle("Time and memory of whole stages, importing PyTorch included")
-    return figure
-
-
-def _line(axes: Axes, runs: list[Measured], along: str, value: str, label: str) -> None:
-    """Draw a line of means, with every run as a dot."""
-    places = sorted({run[along] for run in runs})
-    mean: Callable[[Any], float] = lambda place: fmean(run[value] for run in runs if run[along] == place)  # noqa: E731
-    (line,) = axes.plot(places, [mean(place) for place in places], label=label, linewidth=1)
-    axes.plot([run[along] for run in runs], [run[value] for run in runs], ".", color=line.get_color(), markersize=4)

@@ -146,12 +146,11 @@ def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False) -> dict[s
         digest = hashlib.sha256()
         for path in sorted(each for name in ("models", "metrics") for each in (here / name).glob("*.*")):
             digest.update(path.read_bytes())
-    loop = float(re.findall(r"in ([0-9.]+) s", ran.output)[0])
     return accuracies | {
         "train_stage_seconds": ran.seconds,
         "peak_megabytes": ran.peak_megabytes,
         "stages_seconds": ran.seconds + later,
-        "training_seconds": loop,
+        "training_seconds": loop_seconds(ran.output),
         "hash": digest.hexdigest(),
     }
 
@@ -172,3 +171,29 @@ def mistakes_in(here: Path) -> dict[str, str]:
     predictions = (here / "metrics" / "predictions.csv").read_text("utf-8").splitlines()
     rows = csv.DictReader(predictions)
     return {row["index"]: row["predicted"] for row in rows if row["actual"] != row["predicted"]}
+
+
+def measured_stage(
+    name: str, here: Path, inputs: dict[str, Path], changes: dict[str, Any], cores: int = 2, first: int = 0
+) -> dict[str, float]:
+    """Run a stage; return {"train_seconds": ..., "train_megabytes": ...} of the whole process."""
+    here.mkdir(exist_ok=True)
+    for file in ("params.yaml", "data.yaml"):
+        content = yaml.safe_load((ROOT / file).read_text("utf-8"))
+        own = {key: value for key, value in changes.items() if key.split(".")[0] in content}
+        (here / file).write_text(yaml.safe_dump(with_overrides(content, own)), "utf-8")
+    ran = run_measured(*stage_command(name, here, inputs), cores=cores, first=first)
+    return {f"{name}_seconds": ran.seconds, f"{name}_megabytes": ran.peak_megabytes}
+
+
+def training_seconds(changes: dict[str, Any]) -> float:
+    """Train with changed params through the stage; return the seconds of the training loop."""
+    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
+    with folder() as here:
+        (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+        return loop_seconds(run_measured(*stage_command("train", here, {"train": ARRAYS["train"]})).output)
+
+
+def loop_seconds(output: str) -> float:
+    """Return the seconds of the training loop that the train stage printed."""
+    return float(re.findall(r"in ([0-9.]+) s", output)[0])

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report as benchmarks
-from benchmarks.results import column, read_results
+from benchmarks.accuracies import current_runs
+from benchmarks.results import QUALITY, column, machines, read_results, short
+from benchmarks.times import SECTIONS as TIMES
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.ladder.report import PAGE, TABLE, with_sections
 from mnist_pipeline.ladder.results import RUNS, RunResult, read_runs
@@ -79,9 +81,16 @@ def test_published_figures_are_reproduced(ladder: Ladder, runs: list[RunResult])
 
 
 def test_tables_are_those_of_the_benchmarks() -> None:
-    for page, update in ((benchmarks.PAGE, benchmarks.with_tables), (benchmarks.PRESETS_PAGE, benchmarks.with_presets)):
+    pages = ((benchmarks.PAGE, benchmarks.with_benchmarks), (benchmarks.PRESETS_PAGE, benchmarks.with_presets))
+    for page, update in pages:
         text = page.read_text("utf-8")
         assert text == update(text), "python -m benchmarks.run --report"
+
+
+def test_times_are_of_one_run_of_all_sections() -> None:
+    found = read_results(machines()[0])
+    assert found.keys() == TIMES.keys(), "make bench"
+    (_,) = {json.dumps(result["environment"]) for result in found.values()}  # one machine, one commit
 
 
 def test_accuracies_of_the_readme(runs: list[RunResult]) -> None:
@@ -93,8 +102,22 @@ def test_accuracies_of_the_readme(runs: list[RunResult]) -> None:
     for name, figure, seeds in re.findall(r"`([a-z0-9-]+)`\)? \| (0\.\d+ ± 0\.\d+) \((\d+) seeds\)", readme):
         found = accuracies(runs, name)
         if name in presets:
-            found = column(max(benchmarks.preset_runs(read_results(), name, presets[name]), key=len), "accuracy")
+            found = column([*current_runs(read_results(QUALITY))[name].values()], "accuracy")
         assert (figure, int(seeds)) == (mean_and_std(found), len(found)), f"correct {name} in README.md"
+
+
+def test_times_of_the_readme() -> None:
+    found = read_results(machines()[0])
+    seconds = {name: each for name, each in found["training"].items() if name != "environment"}
+    seconds = {name: each.get("mixed", next(iter(each.values()))) for name, each in seconds.items()}
+    seconds["default"] = column(found["default"]["runs"], "training_seconds")
+    readme = page_text("README.md")
+    stated = re.findall(r"`([a-z0-9-]+)`\)? \| 0\.\d+ ± 0\.\d+ \(\d+ seeds\) \| (\d+) s \|", readme)
+    assert len(stated) == 6
+    for name, figure in stated:
+        assert figure == f"{statistics.mean(seconds[name]):.0f}", f"correct {name} in README.md"
+    cpu = short(found["default"]["environment"]["cpu"])
+    assert cpu in readme, f"times are of {cpu}"
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "cnn"])

@@ -1,4 +1,4 @@
-"""The sections of the benchmarks: each runs the stages as DVC does, in temporary folders."""
+"""The sections of the benchmarks that measure time and memory: they run the stages as DVC does, in new folders."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.accuracies import TARGETS, accuracies
-from benchmarks.audit_quality import audit
-from benchmarks.ensembles import ensembles
+from benchmarks.audit_quality import audit_time
 from benchmarks.experiment import experiment, fresh_clone
 from benchmarks.large_data import large_data
 from benchmarks.many_runs import runs_table
@@ -27,26 +24,26 @@ from benchmarks.processes import (
     TABLES,
     dvc,
     folder,
-    on_each_core,
+    measured_stage,
     path_with_python,
     run_measured,
     run_python,
     stage,
-    stage_command,
     train_and_evaluate,
+    training_seconds,
 )
-from benchmarks.results import RESULTS, cpu_name, read_results, settings_digest, write_results
-from benchmarks.shards import ghost_norm, shards
-from benchmarks.verdicts import verdicts
+from benchmarks.results import RESULTS
+from benchmarks.shards import shards
 from mnist_pipeline.core.arrays import load_arrays
+from mnist_pipeline.core.hardware import has_bfloat16
 from mnist_pipeline.figures.style import save_figure
 from mnist_pipeline.figures.training_images import draw_augmentation
 from mnist_pipeline.ladder.spec import load_ladder
 from mnist_pipeline.params.overrides import with_overrides
-from mnist_pipeline.params.schema import Params
 
 REPEATS = 3
-LOOP_ROWS = 20_000
+LONG_REPEATS = 2
+"""Of what takes many minutes each."""
 
 
 def default() -> dict[str, Any]:
@@ -55,65 +52,43 @@ def default() -> dict[str, Any]:
     return {"runs": runs}
 
 
-def outliers() -> dict[str, Any]:
-    """`mnist predict`: warnings of digits and of what is no digit, and several digits in one picture."""
-    found: dict[str, Any] = json.loads(run_python("-m", "benchmarks.outliers")[0])
+RUNGS = ("start", "together-sgd", "sixty-epochs")
+"""Rungs of the ladder whose training time the README states."""
+
+FIRST_EPOCHS = {"mlp-20min": 20, "cnn-20min": 1, "ensemble-1h": 1}
+"""Presets whose time is estimated from their first epochs; with other numerics than their own, all are."""
+
+
+def training() -> dict[str, Any]:
+    """Training time of every preset, also with fast and portable numerics, and of some rungs of the ladder."""
+    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
+    estimates: dict[str, list[float]] = {}
+
+    def estimate(overrides: dict[str, Any], kind: str, epochs: int) -> list[float]:
+        """Return the time of all epochs and members, from that of the first epochs of one member."""
+        times = overrides["train.epochs"] / epochs * overrides.get("model.members", 1)
+        first = overrides | {"runtime.numerics": kind, "train.epochs": epochs, "model.members": 1}
+        key = json.dumps(first, sort_keys=True)  # an ensemble's networks are those of a preset
+        if key not in estimates:
+            estimates[key] = [training_seconds(first)]
+        return [seconds * times for seconds in estimates[key]]
+
+    found: dict[str, Any] = {}
+    for name, preset in ladder.presets.items():
+        overrides = dict(preset.overrides)
+        own, whole = str(overrides["runtime.numerics"]), name not in FIRST_EPOCHS
+        kinds = {"fast", "portable"} | ({own} if has_bfloat16() else set())  # without, mixed numerics are the fast ones
+        found[name] = {
+            kind: estimate(overrides, kind, FIRST_EPOCHS.get(name, 2))
+            for kind in sorted(kinds) if not (whole and kind == own)
+        }  # fmt: skip
+        if whole:
+            repeats = REPEATS if preset.budget_seconds <= 10 else 1
+            found[name][own] = [training_seconds(overrides | {"train.seed": seed}) for seed in range(repeats)]
+        print(f"  {name}: {found[name]}", flush=True)
+    for name in RUNGS:
+        found[name] = {"portable": [training_seconds(dict(ladder.overrides[name]))]}
     return found
-
-
-def presets() -> dict[str, Any]:
-    """Every preset with three seeds, one run after the other, and the time with portable and fast numerics.
-
-    Those whose accuracy the section accuracies measures run once, for their time. Earlier results of the same settings
-    are kept until this CPU has its own: all of them take two hours.
-    """
-    ladder, before = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml"), read_results().get("presets", {})
-    found: dict[str, Any] = {kind: dict(before.get(kind, {})) for kind in ("runs", "fast_seconds", "portable_seconds")}
-    for seed in range(REPEATS):
-        for name, preset in ladder.presets.items():
-            same = {"settings": settings_digest(preset.overrides), "cpu": cpu_name()}
-            runs = [run for run in found["runs"].get(name, []) if same.items() <= run.items()]
-            if len(runs) > seed or (seed and name in TARGETS):
-                continue
-            if not runs:
-                for kind in {"portable", "fast"} - {preset.overrides["runtime.numerics"]}:
-                    found[f"{kind}_seconds"][name] = estimated_seconds(dict(preset.overrides), kind)
-            run = train_and_evaluate(dict(preset.overrides) | {"train.seed": seed})
-            found["runs"][name] = [*runs, same | run]
-            print(f"  {name}, seed {seed}: {run}", flush=True)
-            write_results("presets", found)  # an interruption loses one run at most
-    return found
-
-
-CHOICES: dict[str, dict[str, Any]] = {
-    "as chosen": {},
-    "stronger augmentation": {
-        "train.augmentation.rotation": 10, "train.augmentation.scale": 0.1, "train.augmentation.shear": 0.1,
-        "train.augmentation.shift": 1.25, "train.augmentation.elastic_alpha": 18,
-    },
-    "weaker augmentation": {
-        "train.augmentation.rotation": 7, "train.augmentation.scale": 0.06, "train.augmentation.shear": 0.06,
-        "train.augmentation.shift": 0.75, "train.augmentation.elastic_alpha": 8,
-    },
-    "narrower network": {"model.cnn.channels": [[24], [48, 48], [96, 96]]},
-}  # fmt: skip
-"""Alternatives to the settings of cnn-20min: overrides by name."""
-
-
-def choice() -> dict[str, Any]:
-    """Validation errors of cnn-20min and its alternatives: 20,000 validation rows, sixteen epochs, one core each."""
-    base = dict(load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets["cnn-20min"].overrides)
-    base |= {"data.validation_size": 20_000, "train.epochs": 16}
-
-    def validation_errors(name: str, core: int) -> dict[str, float]:
-        with folder() as here:
-            measured_stage("train", here, {"train": ARRAYS["train"]}, base | CHOICES[name], cores=1, first=core)
-            figures = json.loads((here / "metrics" / "train_details.json").read_text("utf-8"))
-        mistakes = round(20_000 * (1 - figures["validation_accuracy"]))
-        print(f"  {name}: {mistakes} errors", flush=True)
-        return {"mistakes": mistakes, "loss": figures["validation_loss"]}
-
-    return {"runs": dict(zip(CHOICES, on_each_core(validation_errors, CHOICES), strict=True))}
 
 
 def contenders() -> dict[str, Any]:
@@ -123,6 +98,8 @@ def contenders() -> dict[str, Any]:
         for name, changes in OURS.items():
             found[name].append(train_and_evaluate(changes | {"train.seed": seed, "runtime.numerics": "fast"}))
         found["sklearn"].append(contender("sklearn", "--epochs", "10", "--seed", str(seed)))
+        if seed >= LONG_REPEATS:
+            continue
         found["pytorch"].append(contender("pytorch", "--until", "0.99", "--epochs", "8", "--seed", str(seed)))
         tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
         last_step = ["--hidden", "leaky_relu", "--layer-norm", "--seed", str(seed)]
@@ -155,43 +132,6 @@ OURS: dict[str, dict[str, Any]] = {
 """Our settings that are compared with others, by name."""
 
 
-def estimated_seconds(overrides: dict[str, Any], numerics: str) -> float:
-    """Estimate the training time with other numerics from at most two epochs."""
-    epochs = min(2, overrides["train.epochs"])
-    run = train_and_evaluate(overrides | {"runtime.numerics": numerics, "train.epochs": epochs})
-    return float(run["training_seconds"] * overrides["train.epochs"] / epochs)
-
-
-def tutorial() -> dict[str, Any]:
-    """The tutorial's loop for each of its steps, on some rows, one after the other; ours, two at a time."""
-    ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
-    rungs = [name for name, params in ladder.params.items() if params.train.batch_size == 1
-             and params.data.validation_size == 0]  # fmt: skip
-    loops = {name: tutorial_loop(ladder.params[name], LOOP_ROWS) for name in rungs}
-    started = time.perf_counter()
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda name: train_and_evaluate(dict(ladder.overrides[name])), rungs))
-    seconds = time.perf_counter() - started
-    return {
-        "loop_rows": LOOP_ROWS,
-        "loops": loops,
-        "runs": dict(zip(rungs, runs, strict=True)),
-        "runs_seconds": seconds,
-    }
-
-
-def tutorial_loop(params: Params, rows: int) -> dict[str, Any]:
-    """Run one epoch of the tutorial's loop with the network of these params, over the first ``rows`` rows."""
-    model = params.model
-    flags = ["--hidden", model.hidden_activation, "--output", model.output_activation, "--loss", model.loss]
-    flags += ["--optimiser", model.optimizer, "--epochs", "1", "--rows", str(rows)]
-    assert model.mlp is not None
-    flags += ["--layer-norm"] * model.mlp.layer_norm + ["--normalise"] * (params.data.scaling == "standard")
-    tables: list[str | Path] = ["--train-csv", TABLES["train"], "--test-csv", TABLES["test"]]
-    found: dict[str, Any] = json.loads(run_python("benchmarks/tutorial_loop.py", *tables, *flags)[0])
-    return found
-
-
 def ladder_cost() -> dict[str, Any]:
     """Four experiments by `mnist ladder run`, one at a time, and the time of their stages alone."""
     number, rung = 4, "mini-batches"
@@ -209,12 +149,6 @@ def ladder_cost() -> dict[str, Any]:
         total = time.perf_counter() - started
     stages = [train_and_evaluate({**ladder.overrides[rung], "train.seed": seed}, plot=True) for seed in range(number)]
     return {"total": total, "stages": [run["stages_seconds"] for run in stages]}
-
-
-def pictures() -> dict[str, Any]:
-    """`mnist predict` on pictures of validation images, and on digits that a program draws."""
-    found: dict[str, Any] = json.loads(run_python("-m", "benchmarks.pictures")[0])
-    return found
 
 
 def compare_time() -> dict[str, Any]:
@@ -252,22 +186,6 @@ print(json.dumps(pairs))
     return {"mkl": [pair[0] for pair in pairs], "onednn": [pair[1] for pair in pairs]}
 
 
-def twenty_runs() -> dict[str, Any]:
-    """The default settings twenty times, two at a time: hashes of the model and the metrics."""
-    with ThreadPoolExecutor(2) as pool:
-        hashes = list(pool.map(lambda _: train_and_evaluate({})["hash"], range(20)))
-    return {"hashes": hashes}
-
-
-def numerics() -> dict[str, Any]:
-    """Training time of the default settings with portable and fast numerics, alternating."""
-    pairs = [
-        [train_and_evaluate({"runtime.numerics": name})["training_seconds"] for name in ("portable", "fast")]
-        for _ in range(5)
-    ]
-    return {"portable": [pair[0] for pair in pairs], "fast": [pair[1] for pair in pairs]}
-
-
 def shared_machine() -> dict[str, Any]:
     """Training of two presets with fast numerics, alone and beside a process that keeps one core busy, alternating."""
     ladder = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml")
@@ -281,7 +199,7 @@ def shared_machine() -> dict[str, Any]:
                 # A session of its own, as that of another user: the kernel shares the cores among sessions.
                 neighbour = subprocess.Popen(busy or ["true"], start_new_session=True)
                 try:
-                    seconds.append(train_and_evaluate(overrides)["training_seconds"])
+                    seconds.append(training_seconds(overrides))
                 finally:
                     neighbour.kill()
                     neighbour.wait()
@@ -342,8 +260,8 @@ def augmentation() -> dict[str, Any]:
         base = {"train.epochs": 5, "runtime.numerics": numerics_name}
         found[numerics_name] = [
             {
-                "plain": train_and_evaluate(base)["training_seconds"],
-                "distorted": train_and_evaluate(base | strengths)["training_seconds"],
+                "plain": training_seconds(base),
+                "distorted": training_seconds(base | strengths),
             }
             for _ in range(REPEATS)
         ]
@@ -359,43 +277,18 @@ def augmentation() -> dict[str, Any]:
 
 
 def growth() -> dict[str, Any]:
-    """Seconds and peak memory of validate, train and evaluate, by rows, hidden units, epochs and cores."""
+    """Seconds and peak memory of validate, train (one epoch) and evaluate, with ten times the rows, too."""
     once = {"train.epochs": 1, "runtime.numerics": "fast"}
-    found: dict[str, list[dict[str, Any]]] = {"rows": [], "hidden_units": [], "epochs": [], "cores": []}
+    found: list[dict[str, Any]] = []
     with folder() as here:
-        for times in (1, 2, 5, 10):
+        for times in (1, 10):
             tables, arrays = enlarged(here / str(times), times)
             for _ in range(REPEATS):
                 validated = measured_stage("validate", here / "v", tables, {"csv.rows": {"train": None, "test": None}})
                 trained = measured_stage("train", here / "t", {"train": arrays["train"]}, once)
                 evaluated = measured_stage("evaluate", here / "t", {"test": arrays["test"]}, once)
-                found["rows"].append({"rows": 60_000 * times} | validated | trained | evaluated)
-            shutil.rmtree(here / str(times), ignore_errors=True)
-        for units in (50, 200, 800, 3200):
-            changes = once | {
-                "model.mlp.hidden_units": [units],
-                "optimizers.sgd.learning_rate": 0.02,
-            }  # none diverges
-            found["hidden_units"] += [
-                {"units": units} | trained_and_evaluated(here / "u", changes) for _ in range(REPEATS)
-            ]
-        for epochs in (1, 5, 10, 20):
-            changes = once | {"train.epochs": epochs}
-            found["epochs"] += [{"epochs": epochs} | trained_and_evaluated(here / "e", changes) for _ in range(REPEATS)]
-        for architecture in ("mlp", "cnn"):
-            for cores in (1, 2):
-                changes = once | {"model.architecture": architecture, "train.epochs": 2}
-                found["cores"] += [
-                    {"cores": cores, "architecture": architecture} | trained_and_evaluated(here / "c", changes, cores)
-                    for _ in range(REPEATS)
-                ]
-    return found
-
-
-def trained_and_evaluated(here: Path, changes: dict[str, Any], cores: int = 2) -> dict[str, float]:
-    """Return the seconds and the peak memory of both stages."""
-    trained = measured_stage("train", here, {"train": ARRAYS["train"]}, changes, cores)
-    return trained | measured_stage("evaluate", here, {"test": ARRAYS["test"]}, changes, cores)
+                found.append({"rows": 60_000 * times} | validated | trained | evaluated)
+    return {"runs": found}
 
 
 def enlarged(here: Path, times: int) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -407,49 +300,10 @@ def enlarged(here: Path, times: int) -> tuple[dict[str, Path], dict[str, Path]]:
     return tables, {split: here / f"{split}.safetensors" for split in ARRAYS}
 
 
-def measured_stage(
-    name: str, here: Path, inputs: dict[str, Path], changes: dict[str, Any], cores: int = 2, first: int = 0
-) -> dict[str, float]:
-    """Run a stage; return {"train_seconds": ..., "train_megabytes": ...} of the whole process."""
-    here.mkdir(exist_ok=True)
-    for file in ("params.yaml", "data.yaml"):
-        content = yaml.safe_load((ROOT / file).read_text("utf-8"))
-        own = {key: value for key, value in changes.items() if key.split(".")[0] in content}
-        (here / file).write_text(yaml.safe_dump(with_overrides(content, own)), "utf-8")
-    ran = run_measured(*stage_command(name, here, inputs), cores=cores, first=first)
-    return {f"{name}_seconds": ran.seconds, f"{name}_megabytes": ran.peak_megabytes}
-
-
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     section.__name__: section
     for section in (
-        accuracies,
-        audit,
-        augmentation,
-        choice,
-        compare_time,
-        contenders,
-        default,
-        data,
-        ensembles,
-        experiment,
-        fresh_clone,
-        ghost_norm,
-        growth,
-        ladder_cost,
-        large_data,
-        matrix_product,
-        nothing_to_do,
-        numerics,
-        outliers,
-        pictures,
-        presets,
-        runs_table,
-        shards,
-        shared_machine,
-        tutorial,
-        twenty_runs,
-        verdicts,
-        verification,
+        default, fresh_clone, experiment, nothing_to_do, data, training, shards, matrix_product, shared_machine,
+        verification, contenders, augmentation, growth, large_data, audit_time, ladder_cost, compare_time, runs_table,
     )
-}
+}  # fmt: skip
