@@ -42,8 +42,8 @@ from mnist_pipeline.ladder.spec import load_ladder
 from mnist_pipeline.params.overrides import with_overrides
 
 REPEATS = 3
-LONG_REPEATS = 2
-"""Of what takes many minutes each."""
+LONG_REPEATS = 1
+"""Of the tutorial's loop and PyTorch's example, which take many minutes."""
 
 
 def default() -> dict[str, Any]:
