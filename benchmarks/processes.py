@@ -68,7 +68,7 @@ with open(sys.argv[1], "w") as file:
     print(time.perf_counter() - started, usage.ru_maxrss / 1024, file=file)
 sys.exit(os.waitstatus_to_exitcode(status) != 0)
 """
-"""Run a command and write seconds and peak megabytes: Linux counts the memory of what starts a process as its own, too."""
+"""Run a command; write seconds and peak megabytes. Linux counts the memory of what starts a process as its own, too."""
 
 
 def run_measured(*arguments: str | Path, cores: int = 2, first: int = 0) -> Ran:
