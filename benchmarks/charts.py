@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from benchmarks.results import own_seconds
 from mnist_pipeline.figures.style import new_figure
 
 Measured = dict[str, Any]
@@ -34,8 +35,7 @@ def draw_contenders(found: Measured, seconds: Measured, runs: Measured) -> Figur
         if name.startswith("ours, ")
     }
     for name, by_seed in runs.items():
-        own = seconds[name].get("mixed", seconds[name]["fast"])
-        ours[name] = fmean(own), [run["accuracy"] for run in by_seed.values()]
+        ours[name] = fmean(own_seconds(seconds[name])), [run["accuracy"] for run in by_seed.values()]
     for kind, marker, colour in (("mlp", "o", "C3"), ("cnn", "D", "C4")):
         points = sorted(
             (time, 100 * fmean(accuracies))

@@ -140,12 +140,17 @@ def stage_command(name: str, here: Path, inputs: dict[str, Path]) -> list[str | 
     return [f"stages/{name}.py", *(word for flag, path in values.items() for word in (f"--{flag}", path))]
 
 
+def train(here: Path, changes: dict[str, Any]) -> Ran:
+    """Run the train stage with changed params, and all outputs in a folder."""
+    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
+    (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    return run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}))
+
+
 def train_and_evaluate(changes: dict[str, Any], *, plot: bool = False) -> dict[str, Any]:
     """Train with changed params and evaluate, through the stages; with ``plot``, run plot and card, too."""
-    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
-        (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-        ran = run_measured(*stage_command("train", here, {"train": ARRAYS["train"]}))
+        ran = train(here, changes)
         later = stage("evaluate", here, {"test": ARRAYS["test"]})
         if plot:
             later += stage("plot", here, {}) + stage("card", here, {"summary": ROOT / "metrics" / "data.json"})
@@ -195,10 +200,8 @@ def measured_stage(
 
 def training_seconds(changes: dict[str, Any]) -> float:
     """Train with changed params through the stage; return the seconds of the training loop."""
-    params = with_overrides(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), changes)
     with folder() as here:
-        (here / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
-        return loop_seconds(run_measured(*stage_command("train", here, {"train": ARRAYS["train"]})).output)
+        return loop_seconds(train(here, changes).output)
 
 
 def loop_seconds(output: str) -> float:

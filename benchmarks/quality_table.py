@@ -40,20 +40,25 @@ def choice_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def compared(variants: dict[str, Any]) -> str:
+    """Format the errors of each variant, and the two-way test of all but the first against the first."""
+    said: list[str] = []
+    for name, result in variants.items():
+        low, high = (100 * bound for bound in result["interval"])
+        test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2g}"
+        said.append(f"{name}: {spread(result['errors'], 1)}{test if said else ''}")
+    return "; ".join(said)
+
+
 def ghost_norm_lines(found: dict[str, Any]) -> list[str]:
     """Return the lines about the accuracy by batch size and number of shards."""
     lines = []
     for name, variants in found.get("ghost_norm", {}).items():
         if name == "environment":
             continue
-        said: list[str] = []
-        for variant, result in variants.items():
-            low, high = (100 * bound for bound in result["interval"])
-            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2g}"
-            said.append(f"{variant}: {spread(result['errors'], 1)}{test if said else ''}")
         lines.append(
             f"| `{name}`, two epochs: errors on 20,000 validation rows, and the two-way test against the first "
-            f"| within ±0.1 | {'; '.join(said)} |"
+            f"| within ±0.1 | {compared(variants)} |"
         )
     return lines
 
@@ -64,13 +69,8 @@ def shuffle_lines(found: dict[str, Any]) -> list[str]:
     for order, kinds in found.get("shuffles", {}).items():
         if order == "environment":
             continue
-        said: list[str] = []
-        for name, result in kinds.items():
-            low, high = (100 * bound for bound in result["interval"])
-            test = f", {100 * result['difference']:+.3f} points ({low:+.3f} to {high:+.3f}), p = {result['p']:.2g}"
-            said.append(f"{name}: {spread(result['errors'], 1)}{test if said else ''}")
         where = {"file": "in the order of MNIST", "label": "sorted by label"}[order]
-        lines.append(f"| errors on 20,000 validation rows by what is shuffled, file {where} | | {'; '.join(said)} |")
+        lines.append(f"| errors on 20,000 validation rows by what is shuffled, file {where} | | {compared(kinds)} |")
     return lines
 
 

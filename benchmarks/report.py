@@ -9,7 +9,7 @@ from benchmarks.charts import draw_contenders
 from benchmarks.processes import ROOT
 from benchmarks.quality_table import quality_table
 from benchmarks.results import QUALITY, RESULTS, column, machines, read_results, spread
-from benchmarks.times_table import conditions, times_table
+from benchmarks.times_table import conditions, machine_name, times_table
 from mnist_pipeline.core.tables import between_marks, markdown_table
 from mnist_pipeline.figures.style import save_figure
 from mnist_pipeline.ladder.spec import load_ladder
@@ -46,7 +46,7 @@ def preset_times_table(machine: str) -> str:
     presets = load_ladder(ROOT / "experiments.yaml", ROOT / "params.yaml").presets
     seconds = {name: found["training"][name] for name in presets}
     kinds = [kind for kind in ("fast", "mixed", "portable") if any(kind in each for each in seconds.values())]
-    rows = [[f"training time in seconds, {conditions(found).partition(';')[0]}", *kinds]]
+    rows = [[f"training time in seconds, {machine_name(found)}", *kinds]]
     for name, each in seconds.items():
         cells = (spread(each[kind], 1 if max(each[kind]) < 100 else 0) if kind in each else "" for kind in kinds)
         rows.append([f"`{name}`", *(cell.removesuffix(" (n = 1)") for cell in cells)])
@@ -59,7 +59,7 @@ def with_benchmarks(text: str) -> str:
     tables = []
     for machine in machines():
         found = read_results(machine)
-        tables.append(f"### {conditions(found).partition(';')[0]}\n\n{times_table(found)}\n\n{conditions(found)}.")
+        tables.append(f"### {machine_name(found)}\n\n{times_table(found)}\n\n{conditions(found)}.")
     return between_marks(text, "times", "\n\n".join(tables))
 
 

@@ -58,13 +58,24 @@ def this_machine() -> str:
 def environment() -> dict[str, str]:
     """Describe the CPU, the versions of the software, and the commit."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "dvc"))
-    command = ["git", "rev-parse", "--short=10", "HEAD"]
-    commit = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    commit = git("rev-parse", "--short=10", "HEAD")
+    if git("status", "--porcelain", "--", "src", "stages", "benchmarks/*.py", "*.yaml"):
+        commit += " with changes"
     return {
         "cpu": f"{os.cpu_count()} cores of {cpu_name()}",
         "software": f"Python {platform.python_version()}, {packages}",
         "commit": commit,
     }
+
+
+def git(*arguments: str) -> str:
+    """Run git in this checkout; return what it prints."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def own_seconds(by_numerics: dict[str, list[float]]) -> list[float]:
+    """Return the training times with a preset's own numerics: without bfloat16, mixed ones are fast ones."""
+    return next(by_numerics[kind] for kind in ("mixed", "fast", "portable") if kind in by_numerics)
 
 
 def cpu_name() -> str:

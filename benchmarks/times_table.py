@@ -47,12 +47,17 @@ def times_table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def machine_name(found: dict[str, Any]) -> str:
+    """Return the name of the machine of these results."""
+    return short(next(iter(found.values()))["environment"]["cpu"])
+
+
 def conditions(found: dict[str, Any]) -> str:
     """Return the machine, the software and the commits of its results."""
     environments = [result["environment"] for result in found.values()]
     software = " and ".join(sorted({each["software"] for each in environments}))
     commits = ", ".join(sorted({each.get("commit", "not recorded") for each in environments}))
-    return f"{short(environments[0]['cpu'])}; {software}; commit {commits}"
+    return f"{machine_name(found)}; {software}; commit {commits}"
 
 
 def median_ratio(ours: list[float], theirs: list[float]) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import report as benchmarks
 from benchmarks.accuracies import current_runs
-from benchmarks.results import QUALITY, column, machines, read_results, short
+from benchmarks.results import QUALITY, column, machines, own_seconds, read_results, short
 from benchmarks.times import SECTIONS as TIMES
 from mnist_pipeline.core.yaml import read_yaml
 from mnist_pipeline.ladder.report import PAGE, TABLE, with_sections
@@ -109,9 +109,7 @@ def test_accuracies_of_the_readme(runs: list[RunResult]) -> None:
 
 def test_times_of_the_readme() -> None:
     found = read_results(machines()[0])
-    seconds = {name: each for name, each in found["training"].items() if name != "environment"}
-    kinds = ("mixed", "fast", "portable")  # a preset's own numerics come first
-    seconds = {name: next(each[kind] for kind in kinds if kind in each) for name, each in seconds.items()}
+    seconds = {name: own_seconds(each) for name, each in found["training"].items() if name != "environment"}
     seconds["default"] = column(found["default"]["runs"], "training_seconds")
     readme = page_text("README.md")
     stated = re.findall(r"`([a-z0-9-]+)`\)? \| 0\.\d+ ± 0\.\d+ \(\d+ seeds\) \| (\d+) s \|", readme)
