@@ -96,6 +96,14 @@ def leave_merge(here: Path) -> None:
     git(here, "stash", "drop", "-q")
 
 
+def leave_applying(here: Path) -> None:
+    """As while libgit2 applies this commit, for which it is in the stash again."""
+    leave_merge(here)
+    git(here, "update-ref", "--create-reflog", "refs/stash", "refs/exps/exec/EXEC_MERGE")
+    (here / ".dvc" / "tmp" / "exps" / "rwlock").unlink()
+    git(here, "update-ref", "refs/exps/exec/EXEC_BASELINE", "main")
+
+
 def leave_before_detached(here: Path) -> None:
     """As in the moment between: files are those of the commit, and git is still on its branch."""
     leave_merge(here)
@@ -131,6 +139,7 @@ def leave_queued(here: Path) -> None:
         (leave_half_restored, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_two_stashes, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_merge, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_applying, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_before_detached, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_empty_run, "dvc stops at .*/ab/abc, which is empty: it is removed", ""),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
@@ -149,12 +158,21 @@ def test_what_a_kill_left_is_repaired(here: Path, leave: Callable[[Path], None],
     assert repair(here) == []
 
 
-@pytest.mark.parametrize("message", ["dvc: commit experiment 0123", "A preset"])
-def test_after_a_kill_at_its_end_the_results_of_an_experiment_stay_in_the_workspace(here: Path, message: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "ref", "to"),
+    [
+        ("dvc: commit experiment 0123", "refs/exps/01/23/quick", "HEAD"),
+        ("A preset", "refs/exps/01/23/quick", "HEAD"),
+        ("A preset", "refs/exps/exec/EXEC_BASELINE", "main"),  # between its commit and its name
+    ],
+)
+def test_after_a_kill_at_its_end_the_results_of_an_experiment_stay_in_the_workspace(
+    here: Path, message: str, ref: str, to: str
+) -> None:
     git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
     (here / "params.yaml").write_text("epochs: 4\n")
     git(here, "commit", "-q", "-a", "-m", message)
-    git(here, "update-ref", "refs/exps/01/23/quick", "HEAD")
+    git(here, "update-ref", ref, to)
     assert len(repair(here)) == 1
     assert git(here, "symbolic-ref", "HEAD") == "refs/heads/main"
     assert git(here, "status", "--porcelain").strip() == "M params.yaml"

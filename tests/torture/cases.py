@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -71,6 +72,7 @@ ROWS = {
     },
     "repro": Row("small", "dvc repro --force"),
     "exp run": Row("small", "dvc exp run -n x -S train.epochs=4", BACK, before=EDIT),
+    "exp run -m": Row("small", "dvc exp run -n x -m Results -S train.epochs=4", BACK, before=EDIT),
     "preset": Row("small", "mnist preset quick", BACK, ("mnist", "dvc", "all"), EDIT),
     "ladder run": Row("small", again := "mnist ladder run", (again,), ("mnist", "dvc", "worker", "all")),
     "ladder report": Row("ladder", again := "mnist ladder report", (again,), ("all",)),
@@ -126,6 +128,9 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 EXAMPLES = 200
 """Damaged inputs of a case."""
+
+CALLS = 180
+"""Calls of git after which DVC is killed."""
 
 PAIRED = (
     "dvc repro --force", "dvc exp run -n x -S train.epochs=4", "mnist preset quick --force", "mnist ladder run",
@@ -212,6 +217,16 @@ class Suite:
             status, _ = world.ended(process, row.command)
             # DVC takes a process that nobody has reaped for one that holds its lock; what was not hit ends by itself.
             psutil.wait_procs([*hit, *world.processes()], timeout=STUCK_SECONDS)
+            self.recover(world, row, random)
+        return status != 0
+
+    def kill_at_call(self, name: str, random: Random, place: str) -> bool:
+        """Kill DVC right after a call of git, whose number is that of the case."""
+        row, number = ROWS[name], int(place.rsplit(" ", 1)[-1]) + 1
+        with self.world(row.base, place) as world:
+            world.must(row.before)
+            killing = f"PYTHONPATH={shlex.quote(str(ROOT))} python -m tests.torture.killed_dvc {number}"
+            status, _ = world.ended(world.start(row.command.replace("dvc", killing, 1)), row.command)
             self.recover(world, row, random)
         return status != 0
 
@@ -317,6 +332,7 @@ FAULTS: dict[str, tuple[Callable[[Suite, str, Random, str], bool], dict[str, int
         {**{f"stage {name}": 25 for name in STAGES}, "repro": 150, "exp run": 180, "preset": 220, "ladder run": 50,
          "ladder report": 50, "verify": 50, "reset": 60, "doctor": 40},
     ),
+    "kill at a call of git": (Suite.kill_at_call, dict.fromkeys(("exp run", "exp run -m"), CALLS)),
     "full disk": (
         Suite.fill_disk,
         {"stage validate": 10, "stage train": 10, "stage plot": 10, "repro": 60, "exp run": 40, "preset": 60,

@@ -172,6 +172,8 @@ def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
             run_git(repository, "stash", "drop", "--quiet")
         if changes is not None:
             _bring_back(repository, changes)
+        if changes == MARKS["MERGE"] and git_lines(repository, "for-each-ref", f"--points-at={changes}", STASH):
+            run_git(repository, "stash", "drop", "--quiet")  # where libgit2 puts what it applies, for that moment
         if branch is not None:
             run_git(repository, "symbolic-ref", "-m", f"mnist: back to {branch}", "HEAD", f"refs/heads/{branch}")
             run_git(repository, "reset", "--quiet")  # of what DVC staged; files stay as they are
@@ -199,13 +201,14 @@ def _left_branch(repository: Path, *, marked: bool) -> str | None:
     """Return the branch from which DVC took HEAD for an experiment, if HEAD is not back."""
     if git_lines(repository, "rev-parse", "--symbolic-full-name", "HEAD") != ["HEAD"]:
         return None
-    for line in git_lines(repository, "reflog", "show", "-5", "--format=%H %gs", "HEAD"):
+    for line in git_lines(repository, "reflog", "show", "-2", "--format=%H %gs", "HEAD"):
         commit, _, words = line.partition(" ")
         if marked and (found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words)):
             branch = git_lines(repository, "for-each-ref", "--format=%(objectname)", f"refs/heads/{found[1]}")
             return found[1] if branch == [commit] else None
         is_experiment = words.startswith("commit: dvc: commit experiment") or (  # or has a message of its own
-            words.startswith("commit: ") and git_lines(repository, "for-each-ref", f"--points-at={commit}", "refs/exps")
+            words.startswith("commit: ")
+            and (marked or git_lines(repository, "for-each-ref", f"--points-at={commit}", "refs/exps"))
         )
         if not is_experiment:
             return None
