@@ -173,7 +173,11 @@ def test_after_a_kill_at_its_end_the_results_of_an_experiment_stay_in_the_worksp
     (here / "params.yaml").write_text("epochs: 4\n")
     git(here, "commit", "-q", "-a", "-m", message)
     git(here, "update-ref", ref, to)
+    if named := ref.endswith("quick"):
+        git(here, "symbolic-ref", "refs/exps/exec/EXEC_BRANCH", ref)
     assert len(repair(here)) == 1
+    assert git(here, "for-each-ref", "--format=%(refname)", "refs/exps") == named * ref
+    assert not (here / ".git" / "refs" / "exps" / "exec" / "EXEC_BRANCH").exists()
     assert git(here, "symbolic-ref", "HEAD") == "refs/heads/main"
     assert git(here, "status", "--porcelain").strip() == "M params.yaml"
 

@@ -125,7 +125,7 @@ def _check_out(clone: Path, origin: str, commit: str, store: str | None) -> None
         heads = ["+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/head"]
         run_git(clone, "fetch", "--quiet", "--no-auto-gc", "origin", *heads)
     for ref in git_lines(clone, "for-each-ref", "--format=%(refname)", EXPERIMENTS):
-        run_git(clone, "update-ref", "-d", ref)  # of earlier runs, and what DVC left of killed ones
+        run_git(clone, "update-ref", "--no-deref", "-d", ref)  # of earlier runs, and what DVC left of killed ones
     run_git(clone, "checkout", "--quiet", "--force", "--detach", commit)
     run_git(clone, "clean", "-ffdq")
     if store is not None:

@@ -178,7 +178,7 @@ def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
             run_git(repository, "symbolic-ref", "-m", f"mnist: back to {branch}", "HEAD", f"refs/heads/{branch}")
             run_git(repository, "reset", "--quiet")  # of what DVC staged; files stay as they are
         for ref in (QUEUED, *MARKS.values()):  # or the next experiment would run this one, too
-            run_git(repository, "update-ref", "-d", ref)
+            run_git(repository, "update-ref", "--no-deref", "-d", ref)  # not the experiment, which BRANCH names
 
     return put_back
 
