@@ -61,3 +61,13 @@ def test_without_a_name_presets_are_listed_and_an_unknown_one_is_refused(capsys:
     assert capsys.readouterr().out.splitlines()[1] == "quick   10       A small network"
     with pytest.raises(SystemExit, match="mnist preset: unknown preset 'longer'; there are quick"):
         main(["preset", "longer"])
+
+
+def test_settings_that_a_kill_left_half_written_are_restored_first(
+    content: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("params.yaml").write_bytes(b"")
+    main(["preset", "quick", "--dry-run"])
+    printed = capsys.readouterr()
+    assert "params.yaml is damaged or empty: that of the last commit is restored" in printed.err
+    assert params_after(printed.out, content) == with_overrides(content, QUICK)

@@ -38,16 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """List the presets, or run one."""
-    presets = load_ladder().presets
+    here = Path.cwd()
     if args.name is None:
         rows = [["preset", "seconds", "what"]]
-        rows += [[name, str(preset.budget_seconds), preset.title] for name, preset in presets.items()]
+        rows += [[name, str(preset.budget_seconds), preset.title] for name, preset in load_ladder().presets.items()]
         print(text_table(rows))
         return
-    if args.name not in presets:
-        raise PipelineError(f"unknown preset {args.name!r}; there are {', '.join(presets)}")
-    preset, here = presets[args.name], Path.cwd()
     with alone(here, "mnist preset"):
+        presets = load_ladder().presets  # after the repair of params.yaml, which they build on
+        if args.name not in presets:
+            raise PipelineError(f"unknown preset {args.name!r}; there are {', '.join(presets)}")
+        preset = presets[args.name]
         restored = _restored_settings(preset.overrides)
         settings = [*settings_of(restored | preset.overrides), *args.set_param]
         command = ["exp", "run", "-n", args.experiment or args.name, "-m", preset.title]
