@@ -34,7 +34,7 @@ def choice_lines(found: dict[str, Any]) -> list[str]:
     if "ensembles" in found:
         by_number = ", ".join(f"{errors:.1f}" for errors in found["ensembles"]["errors"])
         lines.append(
-            "| errors on 20,000 validation rows, ensembles of 1, 2, … networks of `cnn-2min`: mean over all of five "
+            "| errors on 20,000 validation rows, ensembles of 1 to 8 networks of `cnn-2min`: means over all "
             f"| | {by_number} |"
         )
     return lines

@@ -32,6 +32,7 @@ STEPS = 64  # positions of the centre of mass in a pixel
 AMPLITUDE = 1 << 12  # of the integer cosines
 WINDOW = 16  # images of one key that each is compared with, so that the work stays linear
 BLOCK = 1024  # images at once, for each thread
+PAIRS = 1 << 16  # compared by their frequencies at once, for each thread
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash: 2^64 over the golden ratio
 
 
@@ -168,21 +169,26 @@ def _sums(content: NDArray[np.float64], centres: NDArray[np.int64], table: NDArr
 
 def _candidates(parts: Sequence[Signatures], within: int | None) -> NDArray[np.int64]:
     """Pairs of rows, (p, 2), of one key and similar frequencies; with ``within``, one on each side of this row."""
-    coefficients = np.concatenate([part.coefficients for part in parts])
-    number = len(coefficients)
+    one, other, offset = parts[0].coefficients, parts[-1].coefficients, within or 0
+    lowest = np.concatenate([part.coefficients[:, 0] for part in parts])
+    number = len(lowest)
 
-    def of_table(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def of_table(table: int) -> NDArray[np.int64]:
         found = [np.zeros(0, np.int64)]
-        order = np.lexsort((coefficients[:, 0], keys))  # in the list of a key, similar images are close
+        keys = np.concatenate([part.keys[table] for part in parts])
+        order = np.lexsort((lowest, keys))  # in the list of a key, similar images are close
         for pairs in _neighbours(order, within):
             same = pairs[:, keys[pairs[0]] == keys[pairs[1]]]
-            squares = ((coefficients[same[0]] - coefficients[same[1]]) ** 2).sum(axis=1)
-            near = same[:, squares <= COARSE_DISTANCE**2]
-            found.append(near.min(axis=0) * number + near.max(axis=0))
+            for start in range(0, same.shape[1], PAIRS):
+                first, second = same[:, start : start + PAIRS]
+                near = ((one[first] - other[second - offset]) ** 2).sum(axis=1) <= COARSE_DISTANCE**2
+                found.append((np.minimum(first, second) * number + np.maximum(first, second))[near])
         return np.concatenate(found)
 
-    tables = list(np.concatenate([part.keys for part in parts], axis=1))
-    packed = np.unique(np.concatenate(threads.in_order(of_table, tables)))
+    packed = np.zeros(0, np.int64)
+    for start in range(0, TABLES, threads.number):  # the pairs of all tables at once would be many times as many
+        tables = range(start, min(start + threads.number, TABLES))
+        packed = np.unique(np.concatenate([packed, *threads.in_order(of_table, tables)]))
     return np.stack([packed // number, packed % number], axis=1)
 
 
