@@ -124,6 +124,17 @@ def empty_params(here: Path) -> None:
     (here / "params.yaml").write_bytes(b"")
 
 
+def remove_params(here: Path) -> None:
+    """As before DVC writes it anew."""
+    (here / "params.yaml").unlink()
+
+
+def empty_run(here: Path) -> None:
+    """As while DVC writes what it runs."""
+    (here / ".dvc" / "tmp" / "exps" / "run" / "workspace").mkdir(parents=True)
+    (here / ".dvc" / "tmp" / "exps" / "run" / "workspace" / "workspace.run").touch()
+
+
 def leave_queued(here: Path) -> None:
     git(here, "update-ref", "refs/exps/stash", "main")
 
@@ -144,6 +155,8 @@ def leave_queued(here: Path) -> None:
         (leave_empty_run, "dvc stops at .*/ab/abc, which is empty: it is removed", ""),
         (cut_lock, "dvc.lock is damaged or empty: that of the last commit is restored", ""),
         (empty_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
+        (remove_params, "params.yaml is damaged or empty: that of the last commit is restored", ""),
+        (empty_run, "dvc runs no experiment, since a kill left half of .*/workspace.run: it is removed", ""),
         (leave_queued, "dvc exp run was killed or failed .*: branch and changes are restored", ""),
     ],
 )

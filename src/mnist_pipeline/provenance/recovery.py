@@ -120,12 +120,21 @@ def left_by_kills(repository: Path) -> Iterator[Finding]:
     for lock in locks:
         if lock.exists() and _holders(lock) != []:  # DVC waits for a holder until it was reaped
             yield Finding(f"{lock} is left from a kill, and may stop dvc", "it is removed", lock.unlink)
+    yield from _half_written(repository)
+
+
+def _half_written(repository: Path) -> Iterator[Finding]:
+    """Find what DVC cannot read, since it writes it in place."""
     for folder in (repository / ".dvc" / "cache" / "runs").glob("*/*"):
         if not any(folder.iterdir()):
             yield Finding(f"dvc stops at {folder}, which is empty", "it is removed", folder.rmdir)
+    for file in (repository / DVC_FILES / "exps" / "run").glob("*/*.run"):
+        if not file.read_bytes().endswith(b"}"):
+            yield Finding(f"dvc runs no experiment, since a kill left half of {file}", "it is removed", file.unlink)
+    removed = git_lines(repository, "ls-files", "--deleted", PARAMS)  # by DVC, which then writes it anew
     for name, is_whole in ((PARAMS, bytes.strip), (LOCK, _is_lock)):
         file = repository / name
-        if file.exists() and not is_whole(file.read_bytes()):
+        if not is_whole(file.read_bytes()) if file.exists() else name in removed:
             fix = partial(restore, repository, name)
             yield Finding(f"{name} is damaged or empty", "that of the last commit is restored", fix)
 
@@ -150,7 +159,7 @@ def _is_lock(content: bytes) -> bool:
 
 def restore(repository: Path, name: str) -> None:
     """Restore a file as the last commit has it, or remove it."""
-    (repository / name).unlink()  # where only its content differs, git believes that it is as it was
+    (repository / name).unlink(missing_ok=True)  # where only its content differs, git believes that it is as it was
     with suppress(RevisionError):  # it was never committed: dvc.lock is written again from DVC's run cache
         run_git(repository, "restore", "--source=HEAD", "--", name)
 
