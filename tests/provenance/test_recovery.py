@@ -69,6 +69,15 @@ def leave_stash(here: Path) -> None:
     git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
 
 
+def leave_staged(here: Path) -> None:
+    """As at its end, when git is on its branch again."""
+    git(here, "checkout", "-q", "--detach", git(here, "rev-parse", "main"))
+    (here / "notes.txt").write_text("new\n")
+    git(here, "add", "notes.txt")
+    os.utime(here / ".git" / "index", ns=(0, 0))
+    git(here, "symbolic-ref", "-m", "dvc: Restore HEAD to 'main'", "HEAD", "refs/heads/main")
+
+
 def leave_stash_freed(here: Path) -> None:
     """As after a full disk, of which DVC said that there is no space."""
     leave_stash(here)
@@ -146,6 +155,7 @@ def leave_queued(here: Path) -> None:
         (leave_git_locks, "git refuses to work, since a kill left .*main.lock: it is removed", ""),
         (leave_head, "dvc exp run was killed or failed .*: branch and changes are restored", "M params.yaml"),
         (leave_stash, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
+        (leave_staged, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_stash_freed, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_half_restored, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
         (leave_two_stashes, "dvc exp run was killed or failed .*: branch and changes are restored", "M notes.txt"),
@@ -209,6 +219,14 @@ def test_what_the_user_stashed_and_checked_out_stays(here: Path, own: bool) -> N
     repair(here)
     assert git(here, "stash", "list") != ""
     assert git(here, "rev-parse", "--symbolic-full-name", "HEAD") == "HEAD"
+
+
+def test_what_the_user_staged_after_an_experiment_stays(here: Path) -> None:
+    leave_staged(here)
+    git(here, "add", "notes.txt")
+    os.utime(here / ".git" / "index")
+    assert repair(here) == []
+    assert git(here, "status", "--porcelain") == "M  notes.txt"
 
 
 def test_files_that_were_edited_since_the_kill_are_left_to_the_user(here: Path) -> None:

@@ -1,4 +1,4 @@
-"""Run dvc, and kill it right after one of the calls by which it changes files or asks a library for git.
+"""Run dvc, and kill it right after one of its calls that change files, or that use git.
 
 python -m tests.torture.killed_dvc NUMBER exp run ...
 """

@@ -94,12 +94,11 @@ class World(Repository):
         experiments = {ref.split("/")[4]: ref for ref in refs if ref.count("/") == 4}
         found |= {f"exp {name}": git(self.path, "show", f"{ref}:dvc.lock") for name, ref in experiments.items()}
         left = [*self.path.rglob(".*.tmp"), *self.path.rglob("index.lock"), *self.folder.glob("tmp/*")]
-        status = git(self.path, "status", "--porcelain")
         # onnxruntime's, and those of DVC, which git ignores and mnist doctor --fix removes
         left = [path for path in left if not re.fullmatch(r"\.ses|\.[\w-]{22}\.tmp", path.name)]
         return found | {
             "HEAD": (self.path / ".git" / "HEAD").read_text("utf-8"),
-            "status": "\n".join(" ".join(line.split()) for line in status.splitlines()),  # staged or not
+            "status": git(self.path, "status", "--porcelain"),
             "held back": " ".join(ref for ref in refs if ref in ("refs/stash", "refs/exps/stash")),
             "left": " ".join(map(str, left)),
         }

@@ -19,9 +19,9 @@ from mnist_pipeline.core.errors import PipelineError
 from mnist_pipeline.core.files import atomic_write, md5_of
 from mnist_pipeline.core.yaml import parse_yaml
 from mnist_pipeline.provenance.dvc import cache_folder, cached_file, outputs_of, parse_lock, run_dvc
-from mnist_pipeline.provenance.git import changed_files, file_hashes, index_hashes
+from mnist_pipeline.provenance.git import changed_files, file_hashes, index_hashes, restore
 from mnist_pipeline.provenance.paths import LOCK
-from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, Finding, at_work, restore
+from mnist_pipeline.provenance.recovery import CLONES, DVC_FILES, Finding, at_work
 from mnist_pipeline.provenance.verify import leftovers
 
 CHECKPOINT_DAYS = 30

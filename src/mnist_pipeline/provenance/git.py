@@ -6,6 +6,7 @@ import difflib
 import os
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,6 +164,13 @@ def changed_files(repository: Path, *paths: str) -> list[str]:
     """List the tracked files, of all or below ``paths``, whose changes are not committed."""
     listed = run_git(repository, "status", "--porcelain", "--untracked-files=no", "--no-renames", "-z", "--", *paths)
     return [line[3:] for line in os.fsdecode(listed).split("\0")[:-1]]
+
+
+def restore(repository: Path, name: str) -> None:
+    """Restore a file as the last commit has it, or remove it."""
+    (repository / name).unlink(missing_ok=True)  # where only its content differs, git believes that it is as it was
+    with suppress(RevisionError):  # it was never committed: dvc.lock is written again from DVC's run cache
+        run_git(repository, "restore", "--source=HEAD", "--", name)
 
 
 def trailer(repository: Path, commit: str, name: str) -> str:

@@ -22,7 +22,7 @@ import psutil
 
 from mnist_pipeline.core.errors import PipelineError, RevisionError
 from mnist_pipeline.provenance.dvc import parse_lock
-from mnist_pipeline.provenance.git import git_lines, read_file, run_git
+from mnist_pipeline.provenance.git import git_lines, read_file, restore, run_git
 from mnist_pipeline.provenance.paths import LOCK, PARAMS
 
 DVC_FILES = ".dvc/tmp"
@@ -157,13 +157,6 @@ def _is_lock(content: bytes) -> bool:
         return False
 
 
-def restore(repository: Path, name: str) -> None:
-    """Restore a file as the last commit has it, or remove it."""
-    (repository / name).unlink(missing_ok=True)  # where only its content differs, git believes that it is as it was
-    with suppress(RevisionError):  # it was never committed: dvc.lock is written again from DVC's run cache
-        run_git(repository, "restore", "--source=HEAD", "--", name)
-
-
 def _experiment(repository: Path, lock: Path) -> Callable[[], None] | None:
     """Return what puts everything back after an experiment that was killed; None: there was none."""
     refs = git_lines(repository, "for-each-ref", "--format=%(refname)", QUEUED, *MARKS.values())
@@ -207,22 +200,29 @@ def _put_aside(repository: Path, lock: Path) -> list[str]:
 
 
 def _left_branch(repository: Path, *, marked: bool) -> str | None:
-    """Return the branch from which DVC took HEAD for an experiment, if HEAD is not back."""
+    """Return the branch from which DVC took HEAD for an experiment, if HEAD is not back, or files are still staged."""
     if git_lines(repository, "rev-parse", "--symbolic-full-name", "HEAD") != ["HEAD"]:
-        return None
+        return _left_staged(repository)
     for line in git_lines(repository, "reflog", "show", "-2", "--format=%H %gs", "HEAD"):
         commit, _, words = line.partition(" ")
         if marked and (found := re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", words)):
             branch = git_lines(repository, "for-each-ref", "--format=%(objectname)", f"refs/heads/{found[1]}")
             return found[1] if branch == [commit] else None
-        is_experiment = words.startswith("commit: dvc: commit experiment") or (  # or has a message of its own
-            words.startswith("commit: ")
-            and (marked or git_lines(repository, "for-each-ref", f"--points-at={commit}", "refs/exps"))
-        )
-        if not is_experiment:
-            return None
-        marked = True
+        marked = words.startswith("commit: ") and (  # by DVC, with a message of its own or of the experiment
+            marked or "dvc: commit experiment" in words
+            or bool(git_lines(repository, "for-each-ref", f"--points-at={commit}", "refs/exps"))
+        )  # fmt: skip
     return None
+
+
+def _left_staged(repository: Path) -> str | None:
+    """Return the branch to which DVC put HEAD back, if it has not unstaged files since, and nobody staged any."""
+    paths = git_lines(repository, "rev-parse", "--git-path", "index", "--git-path", "logs/HEAD")
+    index, log = (repository / path for path in paths)
+    found = log.exists() and re.search(r"\tdvc: Restore HEAD to '(\S+)'\n$", log.read_text("utf-8", "replace"))
+    if not found or index.stat().st_mtime_ns >= log.stat().st_mtime_ns:
+        return None
+    return found[1] if git_lines(repository, "diff", "--cached", "--name-only") else None
 
 
 def _bring_back(repository: Path, ref: str) -> None:
